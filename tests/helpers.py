@@ -1,0 +1,124 @@
+"""What several test files share: the answer files, arrays with guards, comparison by bits, the form of an error."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+DATA = Path(__file__).parent / "data"
+
+DTYPES = ("float16", "bfloat16", "float32", "float64")
+
+# Every probability has a reason to be here.
+PROBABILITIES: tuple[tuple[float, str], ...] = (
+    (0.5, "one plane"),
+    (0.25, "two planes, dropped where both are 0"),
+    (0.75, "two planes, kept where both are 1"),
+    (0.15625, "5/32: five planes, no tail"),
+    (1 / 256, "exactly the lowest plane, no tail"),
+    (0.1, "eight planes and the tail, T rounded up"),
+    (0.2, "the tail, T rounded up"),
+    (0.3, "the tail, T rounded down"),
+    (0.9, "the tail, above one half"),
+    (1e-3, "below the resolution of eight planes: T's planes are all 0"),
+    (1 - 1e-3, "T's planes are all 1"),
+    (2.0**-40, "the smallest threshold"),
+    (1 - 2.0**-40, "the largest threshold below all"),
+    (0.0, "nothing dropped"),
+    (1.0, "everything dropped"),
+)
+
+
+class KnownAnswer(NamedTuple):
+    counter: tuple[int, ...]
+    key: tuple[int, int]
+    output: tuple[int, ...]
+
+
+def known_answers() -> list[KnownAnswer]:
+    answers = []
+    for line in (DATA / "philox_kat.txt").read_text().splitlines():
+        if line and not line.startswith("#"):
+            w = [int(word, 16) for word in line.split()]
+            answers.append(KnownAnswer(tuple(w[:4]), (w[4], w[5]), tuple(w[6:])))
+    return answers
+
+
+def golden_masks() -> list[dict[str, Any]]:
+    return list(json.loads((DATA / "masks_v1.json").read_text())["cases"])
+
+
+def golden_blocks() -> list[dict[str, Any]]:
+    return list(json.loads((DATA / "masks_v1.json").read_text())["blocks"])
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    return np.dtype(ml_dtypes.bfloat16) if name == "bfloat16" else np.dtype(name)
+
+
+def bits(x: NDArray[Any]) -> NDArray[Any]:
+    """The elements of x in C order as unsigned integers, so that NaN and -0.0 compare like anything else."""
+    return x.ravel(order="C").view(f"u{x.dtype.itemsize}")
+
+
+def assert_same_bits(actual: Any, expected: NDArray[Any], message: object = "") -> None:
+    assert isinstance(actual, np.ndarray), message
+    assert actual.dtype == expected.dtype, message
+    assert actual.shape == expected.shape, message
+    a, e = bits(actual), bits(expected)
+    wrong = np.flatnonzero(a != e)
+    if wrong.size:
+        i = int(wrong[0])
+        raise AssertionError(f"{message}: {wrong.size} of {a.size} differ, first at {i}: {a[i]:#x} != {e[i]:#x}")
+
+
+def any_bits(n: int, dtype: str, seed: int = 1) -> NDArray[Any]:
+    """n elements with uniformly random bit patterns: NaN, infinities, subnormals and both zeros among them."""
+    d = dtype_of(dtype)
+    return np.random.default_rng(seed).integers(0, 256, n * d.itemsize, dtype=np.uint8).view(d)
+
+
+def ordinary(n: int, dtype: str, seed: int = 1) -> NDArray[Any]:
+    """n normal deviates."""
+    return np.random.default_rng(seed).standard_normal(n).astype(dtype_of(dtype))
+
+
+class Guarded:
+    """A copy of ``values`` that starts ``byte_offset`` bytes after a 64-byte boundary, between guard bytes."""
+
+    GUARD = 192  # three of the widest registers
+    FILL = 0xA5
+
+    def __init__(self, values: NDArray[Any], byte_offset: int = 0) -> None:
+        self._bytes = np.full(2 * self.GUARD + 64 + byte_offset + values.nbytes, self.FILL, np.uint8)
+        start = self.GUARD + byte_offset
+        start += -(self._bytes.ctypes.data + self.GUARD) % 64
+        self._inside = slice(start, start + values.nbytes)
+        self._bytes[self._inside] = values.ravel(order="C").view(np.uint8)
+        self.array: NDArray[Any] = self._bytes[self._inside].view(values.dtype).reshape(values.shape)
+
+    def check(self, message: object = "") -> None:
+        outside = np.delete(self._bytes, self._inside)
+        assert np.all(outside == self.FILL), f"{message}: wrote outside the array"
+
+
+Call = Callable[[], object]
+
+
+def refused(call: Call, error: type[Exception] | tuple[type[Exception], ...], argument: str, *pieces: str) -> None:
+    """``call`` raises ``error``; its message names ``argument`` and matches every one of ``pieces``."""
+    with pytest.raises(error) as caught:
+        call()
+    message = str(caught.value)
+    assert re.search(rf"\b{argument}\b", message), f"{argument} is not named: {message}"
+    for piece in pieces:
+        assert re.search(piece, message), f"{piece!r} is not in: {message}"
+    assert len(message) < 400, "one clear message"

@@ -1,0 +1,194 @@
+"""The installed package: what it holds, what it imports, what its stub and its documentation say."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib.metadata
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import simdrop
+from simdrop import _core
+
+PACKAGE = Path(simdrop.__file__).parent
+EXTENSION_DIR = Path(_core.__file__).parent
+
+API = (
+    "MASK_FORMAT",
+    "Mask",
+    "Stream",
+    "__version__",
+    "active_isa",
+    "available_isas",
+    "bernoulli",
+    "dropout",
+    "dropout_",
+    "get_num_threads",
+    "random_bits",
+    "set_num_threads",
+    "use_isa",
+)
+KNOWN_ISAS = ("avx512", "avx2", "neon", "scalar")
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if k != "SIMDROP_ISA"}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**clean, **environment},
+    )
+
+
+def test_the_public_names() -> None:
+    assert set(API) <= set(simdrop.__all__)
+    for name in simdrop.__all__:
+        assert hasattr(simdrop, name)
+    assert len(simdrop.__all__) == len(set(simdrop.__all__))
+
+
+def test_version() -> None:
+    assert simdrop.__version__ == importlib.metadata.version("simdrop")
+    assert simdrop.MASK_FORMAT == 1
+
+
+def test_typed() -> None:
+    assert (PACKAGE / "py.typed").is_file()
+    assert (PACKAGE / "_core.pyi").is_file()
+
+
+def test_the_stub_lists_the_names_of_the_extension() -> None:
+    tree = ast.parse((PACKAGE / "_core.pyi").read_text())
+    stub: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            stub.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            stub.add(node.target.id)
+        elif isinstance(node, ast.Assign):
+            stub.update(target.id for target in node.targets if isinstance(target, ast.Name))
+    standard = {"__doc__", "__file__", "__loader__", "__name__", "__package__", "__spec__"}
+    private_aliases = {name for name in stub if name.startswith("_") and not hasattr(_core, name)}
+    assert stub - private_aliases == set(dir(_core)) - standard
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    for name, node in classes.items():
+        if hasattr(_core, name):
+            listed = {n.name for n in node.body if isinstance(n, ast.FunctionDef)}
+            listed |= {
+                n.target.id for n in node.body if isinstance(n, ast.AnnAssign) and isinstance(n.target, ast.Name)
+            }
+            public = {n for n in vars(getattr(_core, name)) if not n.startswith("_")}
+            assert public == {n for n in listed if not n.startswith("_")}, name
+
+
+def test_it_imports_numpy_and_the_standard_library_only() -> None:
+    done = python(
+        "import sys, numpy; before = set(sys.modules); import simdrop; import numpy as np;"
+        "simdrop.dropout(np.ones(9, np.float32), rng=simdrop.Stream(1)); simdrop.Mask(9, .1, seed=1).keep();"
+        "roots = {name.partition('.')[0] for name in set(sys.modules) - before};"
+        "print(sorted(roots - set(sys.stdlib_module_names)))"
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "['simdrop']"
+
+
+def test_it_requires_numpy_only() -> None:
+    required = importlib.metadata.requires("simdrop") or []
+    unconditional = [line for line in required if "extra ==" not in line]
+    assert len(unconditional) == 1
+    assert unconditional[0].startswith("numpy")
+
+
+def test_it_prints_nothing() -> None:
+    done = python("import simdrop")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("name", simdrop.available_isas())
+def test_the_environment_variable_chooses(name: str) -> None:
+    done = python("import simdrop; print(simdrop.active_isa())", SIMDROP_ISA=name)
+    assert (done.returncode, done.stdout.strip()) == (0, name), done.stderr
+
+
+def test_the_best_is_chosen_without_it() -> None:
+    done = python("import simdrop; print(simdrop.active_isa(), *simdrop.available_isas())")
+    active, *available = done.stdout.split()
+    assert active == available[0]
+    assert available[-1] == "scalar"
+    assert [name for name in KNOWN_ISAS if name in available] == available, "best first, and all names known"
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [("sse9", "no such name"), ("AVX2", "names are lower case"), (" scalar", "spaces count")]
+    + [(name, "not on this machine") for name in KNOWN_ISAS if name not in simdrop.available_isas()],
+)
+def test_a_wrong_environment_variable_is_an_error(name: str, why: str) -> None:
+    done = python("import simdrop", SIMDROP_ISA=name)
+    assert done.returncode != 0, "never a fallback"
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError"), done.stderr
+    assert repr(name) in last
+    assert "SIMDROP_ISA" in last
+    for accepted in simdrop.available_isas():
+        assert accepted in last
+    with pytest.raises(ValueError, match="scalar"):
+        simdrop.use_isa(name)
+
+
+def documented() -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name in simdrop.__all__:
+        thing = getattr(simdrop, name)
+        if inspect.isclass(thing) or callable(thing):
+            found.append((name, thing))
+        if inspect.isclass(thing):
+            for member in vars(thing):
+                if not member.startswith("_"):
+                    found.append((f"{name}.{member}", getattr(thing, member)))
+    return found
+
+
+@pytest.mark.parametrize(("name", "thing"), documented(), ids=[name for name, _ in documented()])
+def test_docstrings(name: str, thing: Any) -> None:
+    text = inspect.getdoc(thing)
+    assert text, f"{name} is not documented"
+    is_attribute = not callable(thing)
+    (test,) = doctest.DocTestFinder(recurse=False).find(thing, name, globs={"simdrop": simdrop}) or (None,)
+    assert is_attribute or (test is not None and test.examples), f"{name} shows no example"
+    if test is not None:
+        flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+        report: list[str] = []
+        result = doctest.DocTestRunner(optionflags=flags).run(test, out=report.append)
+        assert result.failed == 0, "".join(report)
+
+
+def test_signatures() -> None:
+    # The names are what users write; the defaults are what they rely on.
+    assert str(inspect.signature(simdrop.dropout)).startswith("(x")
+    parameters = inspect.signature(simdrop.dropout).parameters
+    names = ["x", "p", "rng", "out", "training", "scaling", "return_mask", "threads"]
+    assert list(parameters) == names
+    defaults = {n: parameters[n].default for n in names[1:]}
+    assert defaults == {
+        "p": 0.5,
+        "rng": None,
+        "out": None,
+        "training": True,
+        "scaling": "inverted",
+        "return_mask": False,
+        "threads": None,
+    }
+    in_place = inspect.signature(simdrop.dropout_).parameters
+    assert list(in_place) == [n for n in names if n != "out"]
+    assert all(in_place[n].default == defaults[n] for n in in_place if n != "x")
+    assert all(p.kind is p.KEYWORD_ONLY for n, p in parameters.items() if n not in ("x", "p"))

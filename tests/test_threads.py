@@ -1,0 +1,233 @@
+"""Threads change nothing but the time; other Python threads run meanwhile; a forked child works."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import reference
+import simdrop
+from helpers import DTYPES, any_bits, assert_same_bits
+from test_stream import together
+
+# Not a multiple of anything, and enough that each of seven threads gets groups of its own.
+N = 2**19 + 37
+
+
+@pytest.fixture(autouse=True)
+def _default_threads() -> Iterator[None]:
+    before = simdrop.get_num_threads()
+    yield
+    simdrop.set_num_threads(before)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("p", [0.5, 0.1])
+def test_the_count_does_not_change_the_result(isa: str, p: float, dtype: str) -> None:
+    x = any_bits(N, dtype)
+    expected = reference.dropout(x, p, seed=8)
+    for threads in (1, 2, 3, 7, None):
+        assert_same_bits(simdrop.dropout(x, p, rng=8, threads=threads), expected, threads)
+        assert_same_bits(simdrop.dropout_(x.copy(), p, rng=8, threads=threads), expected, threads)
+        strided = np.repeat(x, 2).reshape(-1, 2)[:, 0]
+        assert_same_bits(simdrop.dropout_(strided, p, rng=8, threads=threads), expected, (threads, "strided"))
+
+
+@pytest.mark.parametrize("p", [0.5, 0.1])
+def test_the_count_does_not_change_masks_and_draws(isa: str, p: float) -> None:
+    mask = simdrop.Mask(N, p, seed=8, offset=61)
+    flags = reference.keep(N, p, 8, offset=61)
+    dropped = ~reference.keep(N, p, 8)
+    words = reference.random_bits(N, 8)
+    for threads in (1, 2, 3, 7, None):
+        assert_same_bits(mask.keep(threads=threads), flags, threads)
+        assert_same_bits(mask.packed(threads=threads), reference.pack(flags), threads)
+        assert mask.count_kept(threads=threads) == np.count_nonzero(flags), threads
+        assert_same_bits(simdrop.bernoulli(p, N, rng=8, threads=threads), dropped, threads)
+        assert_same_bits(simdrop.bernoulli(p, N, rng=8, packed=True, threads=threads), reference.pack(dropped), threads)
+        assert_same_bits(simdrop.random_bits(N, rng=8, threads=threads), words, threads)
+
+
+def test_the_setting_does_not_change_the_result(isa: str) -> None:
+    x = any_bits(N, "float32")
+    expected = reference.dropout(x, 0.1, seed=8)
+    for threads in (1, 2, 3, 7):
+        simdrop.set_num_threads(threads)
+        assert simdrop.get_num_threads() == threads
+        assert_same_bits(simdrop.dropout(x, 0.1, rng=8), expected, threads)
+
+
+def test_calls_from_several_python_threads(isa: str) -> None:
+    x = any_bits(100_003, "float32")
+    expected = [reference.dropout(x, 0.1, seed) for seed in range(6)]
+    shared = np.empty((6, x.size), np.float32)
+
+    def work(k: int) -> None:
+        for _ in range(5):
+            assert_same_bits(simdrop.dropout(x, 0.1, rng=k, threads=1 + k % 3), expected[k])
+            shared[k] = x
+            simdrop.dropout_(shared[k], 0.1, rng=k)
+            assert_same_bits(shared[k], expected[k])
+
+    together(work, 6)
+
+
+BIG = 2**23
+LONG_CALLS: tuple[tuple[str, Callable[[Any], object]], ...] = (
+    ("dropout_", lambda x: simdrop.dropout_(x, 0.1, rng=1, threads=1)),
+    ("dropout_, strided", lambda x: simdrop.dropout_(x[::2], 0.1, rng=1, threads=1)),
+    ("dropout", lambda x: simdrop.dropout(x, 0.1, rng=1, out=x, threads=1)),
+    ("keep", lambda x: simdrop.Mask(x.shape, 0.1, seed=1).keep(threads=1)),
+    ("packed", lambda x: simdrop.Mask(x.shape, 0.1, seed=1).packed(threads=1)),
+    ("count_kept", lambda x: simdrop.Mask(x.shape, 0.1, seed=1).count_kept(threads=1)),
+    ("bernoulli", lambda x: simdrop.bernoulli(0.1, x.size, rng=1, threads=1)),
+    ("random_bits", lambda x: simdrop.random_bits(x.size, rng=1, threads=1)),
+)
+
+
+@pytest.mark.parametrize(("name", "call"), LONG_CALLS, ids=[name for name, _ in LONG_CALLS])
+def test_other_python_threads_run_meanwhile(name: str, call: Callable[[Any], object]) -> None:
+    # With a switch interval of an hour, a thread that computes loses the interpreter only where it gives it up itself.
+    # So the observer can see "begun and not ended" only if the call released it. A busy machine may fail to run the
+    # observer in time, hence several attempts; but no number of attempts lets a call pass that holds the interpreter.
+    x = np.ones(BIG, np.float32)
+    call(x)  # whatever is loaded or started at the first call is not what is meant
+    before_interval = sys.getswitchinterval()
+    before_isa = simdrop.active_isa()
+    simdrop.use_isa("scalar")  # the slowest, so that the call is long
+    seen = False
+    try:
+        for _ in range(50):
+            state = {"begun": False, "ended": False}
+
+            def work(state: dict[str, bool] = state) -> None:
+                state["begun"] = True
+                call(x)
+                state["ended"] = True
+
+            thread = threading.Thread(target=work)
+            sys.setswitchinterval(3600)
+            thread.start()
+            while not state["ended"] and not seen:
+                seen = state["begun"] and not state["ended"]
+                time.sleep(1e-4)
+            sys.setswitchinterval(before_interval)
+            thread.join()
+            if seen:
+                break
+    finally:
+        sys.setswitchinterval(before_interval)
+        simdrop.use_isa(before_isa)
+    assert seen, f"{name} never let another thread run"
+
+
+def run_python(code: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_works() -> None:
+    # In a process of its own: a child that hangs is then killed by the time limit, with its parent.
+    done = run_python(
+        """
+        import os, signal, sys, warnings
+        import numpy as np, simdrop
+        warnings.simplefilter("ignore", DeprecationWarning)  # Python's own remark on fork with threads
+
+        x = np.ones(2**20 + 37, np.float32)
+        def digest():
+            return [simdrop.dropout(x, 0.1, rng=5, threads=t).tobytes() for t in (1, 4)]
+
+        expected = digest()  # the threads have been used
+        for generation in range(3):
+            child = os.fork()
+            if child == 0:
+                grandchild = os.fork()
+                signal.alarm(60)  # ends a child that hangs
+                status = 0 if digest() == expected else 7
+                if grandchild:
+                    _, code = os.waitpid(grandchild, 0)
+                    status = status or os.waitstatus_to_exitcode(code)
+                os._exit(status)
+            _, status = os.waitpid(child, 0)
+            assert os.waitstatus_to_exitcode(status) == 0, f"child: {os.waitstatus_to_exitcode(status)}"
+            assert digest() == expected, "the parent goes on"
+        print("fine")
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "fine\n"
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_multiprocessing(method: str, tmp_path: Any) -> None:
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"no {method} here")
+    script = tmp_path / "main.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            import multiprocessing, pickle, warnings
+            import numpy as np, simdrop
+            warnings.simplefilter("ignore", DeprecationWarning)
+
+            def work(job):
+                stream, mask, threads = job
+                x = np.ones(300_001, np.float32)
+                return simdrop.dropout(x, 0.1, rng=stream, threads=threads).tobytes(), mask.count_kept()
+
+            if __name__ == "__main__":
+                mask = simdrop.Mask(1000, 0.3, seed=1)
+                jobs = [(s, mask, k + 1) for k, s in enumerate(simdrop.Stream(3).spawn(4))]
+                expected = [work(job) for job in pickle.loads(pickle.dumps(jobs))]
+                with multiprocessing.get_context({method!r}).Pool(2) as pool:
+                    assert pool.map(work, jobs) == expected
+                print("fine")
+            """
+        )
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "fine\n"
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_are_used_where_asked_for(threads: int) -> None:
+    # The workers stay for the next call, so that they can be counted after it.
+    done = run_python(
+        f"""
+        import os
+        import numpy as np, simdrop
+        x = np.ones(2**22, np.float32)
+        before = len(os.listdir("/proc/self/task"))
+        simdrop.dropout_(x, 0.1, rng=1, threads={threads})
+        print(len(os.listdir("/proc/self/task")) - before)
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == threads - 1
+
+
+def test_the_usual_environment_variable_governs_the_count() -> None:
+    for count in (1, 3):
+        done = subprocess.run(
+            [sys.executable, "-c", "import simdrop; print(simdrop.get_num_threads())"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+            env={**os.environ, "OMP_NUM_THREADS": str(count)},
+        )
+        assert int(done.stdout) == count
