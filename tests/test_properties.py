@@ -124,7 +124,7 @@ def test_strides_do_not_matter(isa: str, dtype: str, data: st.DataObject, p: flo
 
     # Into any other layout, in which the bytes between the elements stay as they are.
     wide = np.full((*(2 * k for k in view.shape[::-1]), 2), 7, view.dtype)
-    out = wide[(*(slice(None, None, -2) for _ in view.shape), 1)].T
+    out = wide[(*(slice(None, None, -2) for _ in view.shape), ..., 1)].T
     assert simdrop.dropout(view, p, rng=simdrop.Stream(3, 8), out=out) is out
     assert_same_bits(out, expected)
     if out.size:
