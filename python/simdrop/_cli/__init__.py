@@ -1,0 +1,68 @@
+"""Command line of simdrop: ``python -m simdrop`` and the ``simdrop`` script."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import simdrop
+from simdrop._cli import apply, demo, info
+from simdrop._cli._errors import CommandError, Terminated
+
+__all__ = ["build_parser", "main"]
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like every other error of this program."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"simdrop: error: {message} (see {self.prog} --help)\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = _Parser(
+        prog="simdrop",
+        description="Dropout at memory speed for NumPy arrays.",
+        epilog="Exit codes: 0 done, 1 the system failed (full disk, unreadable file), 2 bad argument or input file, "
+        "130 interrupted.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"simdrop {simdrop.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for command in (info, demo, apply):
+        command.add_parser(commands)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        Arguments after the program's name; those of this process by default.
+
+    Returns
+    -------
+    int
+        The exit code: 0 done, 1 the system failed, 2 bad argument or input, 130 interrupted.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be valid text
+    args = build_parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except CommandError as error:
+        print(f"simdrop: error: {error}", file=sys.stderr)
+        return error.code
+    except Terminated as stop:
+        print(f"simdrop: {stop}", file=sys.stderr)
+        return stop.code
+    except KeyboardInterrupt as stop:
+        print(f"simdrop: {str(stop) or 'interrupted'}", file=sys.stderr)
+        return 130
+    return code
