@@ -212,6 +212,23 @@ def test_an_object_that_is_read_only_can_still_be_read(isa: str) -> None:
     assert_same_bits(simdrop.dropout(memoryview(x.tobytes()).cast("f"), P, rng=SEED), expected)
 
 
+@pytest.mark.parametrize(
+    ("why", "make"),
+    [
+        ("a memoryview of it", lambda a: (a, memoryview(a))),
+        ("DLPack of it", lambda a: (OnlyDLPack(a), a)),
+        ("an axis of length 1, whose stride means nothing", lambda a: (a[None, :], a.reshape(1, -1))),
+        ("the same in the last place", lambda a: (a[:, None], np.lib.stride_tricks.as_strided(a, (200, 1), (4, 999)))),
+    ],
+)
+def test_out_may_be_x_by_another_name(isa: str, why: str, make: Any) -> None:
+    a = ordinary(200, "float32")
+    expected = reference.dropout(a, P, SEED)
+    x, out = make(a)
+    assert simdrop.dropout(x, P, rng=SEED, out=out) is out, why
+    assert_same_bits(a, expected, why)
+
+
 def test_out_may_lie_between_the_elements_of_x(isa: str) -> None:
     # The two share an address range, but not one byte.
     both = ordinary(200, "float32")

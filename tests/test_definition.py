@@ -46,10 +46,16 @@ LENGTHS: tuple[tuple[int, str], ...] = (
     (4095, "one less than 32 blocks"),
     (4096, "32 blocks: four chains of eight"),
     (4097, "and one more"),
-    (8191, "one less than two such groups"),
-    (8192, "two groups: the pipeline is full once"),
+    (6143, "one less than 48 blocks"),
+    (6144, "48 blocks: the group that the generator makes at a time"),
+    (6145, "and one more"),
+    (8191, "one less than 64 blocks"),
+    (8192, "64 blocks"),
     (8193, "and one more"),
-    (12413, "three groups, then blocks, then a part of one"),
+    (12287, "one less than two groups"),
+    (12288, "two groups: the pipeline is full once"),
+    (12289, "and one more"),
+    (24577, "one more than the four groups that a strided array draws at a time"),
     (40007, "many groups and a prime rest"),
 )
 
@@ -169,6 +175,19 @@ def test_a_million_elements(isa: str, p: float) -> None:
     # Large enough to be cut up between threads and to leave the cache.
     check_materialised(2**20 + 37, p, 0)
     check_applied(any_bits(2**20 + 37, "float32"), p, 0, "inverted")
+
+
+@pytest.mark.parametrize("align", [(0, 0), (4, 8), (3, 1)], ids=str)
+@pytest.mark.parametrize(("dtype", "n"), [("float16", 2**22 + 37), ("float64", 2**20 + 37)])
+def test_results_larger_than_the_cache(isa: str, dtype: str, n: int, align: tuple[int, int]) -> None:
+    # Above 8 MiB a result that is not in place may be written around the cache, which asks for alignment.
+    x = any_bits(n, dtype)
+    expected = reference.dropout(x, 0.1, SEED, STREAM, 5)
+    source, target = Guarded(x, align[0]), Guarded(np.full_like(x, 3), align[1])
+    mask_of(n, 0.1, 5).apply(source.array, out=target.array)
+    assert_same_bits(target.array, expected)
+    target.check()
+    assert_same_bits(source.array, x, "the input changed")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
