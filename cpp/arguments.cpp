@@ -1,0 +1,81 @@
+#include "arguments.hpp"
+
+#include <string>
+
+namespace py = pybind11;
+
+namespace simdrop {
+
+std::string shown(py::handle value) {
+  std::string text = py::repr(value).cast<std::string>();
+  if (text.size() > 80) text = text.substr(0, 77) + "...";
+  return text;
+}
+
+namespace {
+
+std::string type_name(py::handle value) { return Py_TYPE(value.ptr())->tp_name; }
+
+[[noreturn]] void wrong_type(const char* name, py::handle value, const char* accepted) {
+  throw py::type_error(std::string(name) + ": got " + shown(value) + " (" + type_name(value) +
+                       "); accepted: " + accepted);
+}
+
+[[noreturn]] void wrong_value(const char* name, py::handle value, const std::string& accepted) {
+  throw py::value_error(std::string(name) + ": got " + shown(value) + "; accepted: " + accepted);
+}
+
+}  // namespace
+
+double probability(py::handle value) {
+  constexpr const char* kAccepted = "a real number from 0 to 1";
+  double p;
+  if (PyFloat_CheckExact(value.ptr())) {
+    p = PyFloat_AS_DOUBLE(value.ptr());
+  } else {
+    if (PyBool_Check(value.ptr())) wrong_type("p", value, kAccepted);
+    p = PyFloat_AsDouble(value.ptr());
+    if (p == -1.0 && PyErr_Occurred()) {
+      const bool overflow = PyErr_ExceptionMatches(PyExc_OverflowError);
+      PyErr_Clear();
+      if (overflow) wrong_value("p", value, kAccepted);
+      wrong_type("p", value, kAccepted);
+    }
+  }
+  if (!(p >= 0.0 && p <= 1.0)) wrong_value("p", value, kAccepted);
+  return p;
+}
+
+u64 unsigned_integer(const char* name, py::handle value, u64 last) {
+  const std::string accepted = "an integer from 0 to " + std::to_string(last);
+  if (PyBool_Check(value.ptr()) || !PyIndex_Check(value.ptr()))
+    wrong_type(name, value, accepted.c_str());
+  const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+  if (!index) throw py::error_already_set();
+  const u64 number = PyLong_AsUnsignedLongLong(index.ptr());
+  if (number == ~u64{0} && PyErr_Occurred()) {
+    if (!PyErr_ExceptionMatches(PyExc_OverflowError)) throw py::error_already_set();
+    PyErr_Clear();  // negative, or 2^64 and above
+    wrong_value(name, value, accepted);
+  }
+  if (number > last) wrong_value(name, value, accepted);
+  return number;
+}
+
+int thread_count(py::handle value) {
+  if (value.is_none()) return 0;
+  const u64 n = unsigned_integer("threads", value, 4096);
+  if (n == 0) wrong_value("threads", value, "None or an integer from 1 to 4096");
+  return static_cast<int>(n);
+}
+
+bool is_classic(py::handle value) {
+  if (PyUnicode_Check(value.ptr())) {
+    if (PyUnicode_CompareWithASCIIString(value.ptr(), "inverted") == 0) return false;
+    if (PyUnicode_CompareWithASCIIString(value.ptr(), "classic") == 0) return true;
+    wrong_value("scaling", value, "'inverted' or 'classic'");
+  }
+  wrong_type("scaling", value, "'inverted' or 'classic'");
+}
+
+}  // namespace simdrop

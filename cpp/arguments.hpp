@@ -1,0 +1,26 @@
+// Numbers that come from Python, checked. Every error names the argument, what came and what is
+// accepted.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include "plan.hpp"
+
+namespace simdrop {
+
+// A real number in [0, 1]: TypeError or ValueError otherwise.
+double probability(pybind11::handle value);
+
+// An integer in 0 .. last (Python int or anything with __index__; not bool).
+u64 unsigned_integer(const char* name, pybind11::handle value, u64 last);
+
+// None (0: the default) or an integer >= 1.
+int thread_count(pybind11::handle value);
+
+// "inverted" or "classic"; true for classic.
+bool is_classic(pybind11::handle value);
+
+// repr(value), cut to a length that fits a message
+std::string shown(pybind11::handle value);
+
+}  // namespace simdrop

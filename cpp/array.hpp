@@ -1,0 +1,30 @@
+// Memory that belongs to Python objects, taken without a copy: NumPy arrays, the buffer protocol,
+// DLPack on the CPU, __array_interface__.
+#pragma once
+
+#include <pybind11/numpy.h>
+
+#include "layout.hpp"
+
+namespace simdrop {
+
+// A view and the object that keeps its memory alive.
+struct Array {
+  View view;
+  bool writable = false;
+  pybind11::object owner;
+};
+
+// Takes the memory of `object`. Errors call it `name`.
+Array borrow(const char* name, pybind11::handle object);
+
+// As borrow, for memory that will be written: refuses read-only memory and elements that overlap.
+Array borrow_writable(const char* name, pybind11::handle object);
+
+// A new array of x's shape, dtype and memory order.
+pybind11::object empty_like(pybind11::handle x, const Array& x_array);
+
+// Throws unless x and out have one shape and dtype and are the same elements or share none.
+void require_compatible(const Array& x, const Array& out);
+
+}  // namespace simdrop

@@ -1,0 +1,109 @@
+#include "array.hpp"
+#include "arguments.hpp"
+#include "bindings.hpp"
+#include "engine.hpp"
+#include "release_gil.hpp"
+#include "stream.hpp"
+
+namespace py = pybind11;
+
+namespace simdrop {
+namespace {
+
+constexpr u64 kLast = ~u64{0};
+constexpr u64 kIndices = u64{1} << kIndexBits;
+
+// What a kept element is multiplied with.
+double kept_scale(u64 threshold, bool classic) {
+  return classic || threshold == kOne ? 1.0 : 1.0 / keep_probability(threshold);
+}
+
+// x, and the memory its result goes to: that of `out`, of a new array, or x itself.
+struct Operands {
+  Array x;
+  Array out;
+  py::object result;
+
+  Operands(const py::object& from, const py::object& to) : result(to) {
+    const bool in_place = to.is(from);
+    x = in_place ? borrow_writable("x", from) : borrow("x", from);
+    if (in_place) {
+      out = x;
+    } else {
+      if (to.is_none()) result = empty_like(from, x);
+      out = borrow_writable("out", result);
+      require_compatible(x, out);
+    }
+  }
+
+  void run(const Draw& draw, double scale, int threads) const {
+    const ReleaseGil released(x.view.size());
+    dropout(draw, scale, x.view, out.view, threads);
+  }
+};
+
+py::tuple shape_tuple(const View& view) {
+  py::tuple shape(view.shape.size());
+  for (std::size_t d = 0; d < view.shape.size(); ++d) shape[d] = py::int_(view.shape[d]);
+  return shape;
+}
+
+// The next mask of a stream. With `return_numbers` the result is (out, shape, stream number).
+py::object draw(const py::object& x, const py::object& out, const py::object& p, Stream& stream,
+                const py::object& scaling, const py::object& threads, bool return_numbers) {
+  const u64 threshold = threshold_of(probability(p));
+  const double scale = kept_scale(threshold, is_classic(scaling));
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out);
+  const u64 number = stream.take();  // last: a call that fails takes none
+  operands.run({threshold, stream.seed(), number, 0}, scale, n_threads);
+  if (!return_numbers) return operands.result;
+  return py::make_tuple(operands.result, shape_tuple(operands.x.view), number);
+}
+
+// The mask that is given by its numbers; x must have its shape.
+py::object apply(const py::object& x, const py::object& out, const py::object& p,
+                 const py::object& seed, const py::object& stream, const py::object& offset,
+                 const py::object& scaling, const py::object& threads, const py::tuple& shape) {
+  const u64 threshold = threshold_of(probability(p));
+  const Draw draw{threshold, unsigned_integer("seed", seed, kLast),
+                  unsigned_integer("stream", stream, kLast),
+                  unsigned_integer("offset", offset, kIndices)};
+  const double scale = kept_scale(threshold, is_classic(scaling));
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out);
+  const py::tuple given = shape_tuple(operands.x.view);
+  if (!given.equal(shape))
+    throw py::value_error("x: got shape " + shown(given) + "; accepted: that of the mask, " +
+                          shown(shape));
+  operands.run(draw, scale, n_threads);
+  return operands.result;
+}
+
+// Inference: what training=False gives. Inverted scaling leaves x alone, classic multiplies by q.
+py::object infer(const py::object& x, const py::object& out, const py::object& p,
+                 const py::object& scaling, const py::object& threads) {
+  const double q = keep_probability(threshold_of(probability(p)));
+  const double scale = is_classic(scaling) ? q : 1.0;
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out);
+  operands.run({0, 0, 0, 0}, scale, n_threads);
+  return operands.result;
+}
+
+py::tuple shape_of(const py::object& x) { return shape_tuple(borrow("x", x).view); }
+
+}  // namespace
+
+void bind_dropout(py::module_& m) {
+  m.def("draw", &draw, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("stream"),
+        py::arg("scaling"), py::arg("threads"), py::arg("return_numbers"));
+  m.def("apply", &apply, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("seed"),
+        py::arg("stream"), py::arg("offset"), py::arg("scaling"), py::arg("threads"),
+        py::arg("shape"));
+  m.def("infer", &infer, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("scaling"),
+        py::arg("threads"));
+  m.def("shape_of", &shape_of, py::arg("x"));
+}
+
+}  // namespace simdrop

@@ -1,0 +1,96 @@
+#include <pybind11/numpy.h>
+
+#include "arguments.hpp"
+#include "bindings.hpp"
+#include "engine.hpp"
+#include "release_gil.hpp"
+
+namespace py = pybind11;
+
+namespace simdrop {
+namespace {
+
+constexpr u64 kLast = ~u64{0};
+constexpr u64 kIndices = u64{1} << kIndexBits;
+
+struct Numbers {
+  u64 n;
+  u64 offset;
+  Plan plan;
+
+  Numbers(const py::object& size, const py::object& p, const py::object& seed,
+          const py::object& stream, const py::object& start)
+      : n(unsigned_integer("size", size, kIndices)),
+        offset(unsigned_integer("offset", start, kIndices - n)),
+        plan(mask_plan(threshold_of(probability(p)), unsigned_integer("seed", seed, kLast),
+                       unsigned_integer("stream", stream, kLast), 1.0)) {}
+};
+
+py::array keep_bytes(const py::object& size, const py::object& p, const py::object& seed,
+                     const py::object& stream, const py::object& offset, bool invert,
+                     const py::object& threads) {
+  const Numbers mask(size, p, seed, stream, offset);
+  const int n_threads = thread_count(threads);
+  py::array_t<bool> out(static_cast<py::ssize_t>(mask.n));
+  auto* to = reinterpret_cast<u8*>(out.mutable_data());
+  const ReleaseGil released(mask.n);
+  bytes(mask.plan, mask.offset, mask.n, to, invert, n_threads);
+  return out;
+}
+
+py::array keep_bits(const py::object& size, const py::object& p, const py::object& seed,
+                    const py::object& stream, const py::object& offset, bool invert,
+                    const py::object& threads) {
+  const Numbers mask(size, p, seed, stream, offset);
+  const int n_threads = thread_count(threads);
+  py::array_t<u8> out(static_cast<py::ssize_t>((mask.n + 7) / 8));
+  u8* to = out.mutable_data();
+  const ReleaseGil released(mask.n);
+  packed(mask.plan, mask.offset, mask.n, to, invert, n_threads);
+  return out;
+}
+
+u64 kept(const py::object& size, const py::object& p, const py::object& seed,
+         const py::object& stream, const py::object& offset, const py::object& threads) {
+  const Numbers mask(size, p, seed, stream, offset);
+  const int n_threads = thread_count(threads);
+  const ReleaseGil released(mask.n);
+  return count_kept(mask.plan, mask.offset, mask.n, n_threads);
+}
+
+// Words first .. first + size - 1 of a plane; the kernels count in bits.
+py::array plane_words(const py::object& size, int plane, const py::object& seed,
+                      const py::object& stream, const py::object& threads) {
+  const u64 n = unsigned_integer("size", size, kIndices / 32);
+  const Plan plan = word_plan(plane, unsigned_integer("seed", seed, kLast),
+                              unsigned_integer("stream", stream, kLast));
+  const int n_threads = thread_count(threads);
+  py::array_t<u32> out(static_cast<py::ssize_t>(n));
+  auto* to = reinterpret_cast<u8*>(out.mutable_data());
+  const ReleaseGil released(n);
+  packed(plan, 0, n * 32, to, false, n_threads);
+  return out;
+}
+
+}  // namespace
+
+void bind_mask(py::module_& m) {
+  m.attr("RANDOM_BITS_PLANE") = kRandomBitsPlane;
+  m.def("threshold", [](const py::object& p) { return threshold_of(probability(p)); },
+        py::arg("p"));
+  m.def("unsigned_integer",
+        [](const char* name, const py::object& value, u64 last) {
+          return unsigned_integer(name, value, last);
+        },
+        py::arg("name"), py::arg("value"), py::arg("last"));
+  m.def("keep_bytes", &keep_bytes, py::arg("size"), py::arg("p"), py::arg("seed"),
+        py::arg("stream"), py::arg("offset"), py::arg("invert"), py::arg("threads"));
+  m.def("keep_bits", &keep_bits, py::arg("size"), py::arg("p"), py::arg("seed"),
+        py::arg("stream"), py::arg("offset"), py::arg("invert"), py::arg("threads"));
+  m.def("count_kept", &kept, py::arg("size"), py::arg("p"), py::arg("seed"), py::arg("stream"),
+        py::arg("offset"), py::arg("threads"));
+  m.def("plane_words", &plane_words, py::arg("size"), py::arg("plane"), py::arg("seed"),
+        py::arg("stream"), py::arg("threads"));
+}
+
+}  // namespace simdrop

@@ -1,0 +1,44 @@
+// The C structures of the DLPack protocol, versions 0 and 1 (https://dmlc.github.io/dlpack).
+#pragma once
+
+#include <cstdint>
+
+namespace simdrop::dlpack {
+
+inline constexpr std::int32_t kCpu = 1;
+inline constexpr std::uint8_t kFloat = 2;
+inline constexpr std::uint8_t kBfloat = 4;
+inline constexpr std::uint64_t kReadOnly = 1;
+
+struct Device {
+  std::int32_t type;
+  std::int32_t id;
+};
+struct DataType {
+  std::uint8_t code;
+  std::uint8_t bits;
+  std::uint16_t lanes;
+};
+struct Tensor {
+  void* data;
+  Device device;
+  std::int32_t ndim;
+  DataType dtype;
+  std::int64_t* shape;
+  std::int64_t* strides;  // in elements; null for C order
+  std::uint64_t byte_offset;
+};
+struct Managed {
+  Tensor tensor;
+  void* context;
+  void (*deleter)(Managed*);
+};
+struct ManagedVersioned {
+  std::uint32_t major, minor;
+  void* context;
+  void (*deleter)(ManagedVersioned*);
+  std::uint64_t flags;
+  Tensor tensor;
+};
+
+}  // namespace simdrop::dlpack

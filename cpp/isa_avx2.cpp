@@ -1,0 +1,139 @@
+// AVX2 with F16C. Compiled with these flags alone; reached through dispatch.cpp only.
+#include <immintrin.h>
+
+#include "kernel.hpp"
+#include "ties.hpp"
+
+namespace simdrop {
+namespace {
+
+struct Avx2 {
+  using Lane = __m256i;     // 4 counters, one to a 64-bit lane
+  using Product = __m256i;  // 64-bit products
+  using Pair = __m256i;     // two words of each lane
+  static constexpr u32 lanes = 4;
+  static constexpr int chains = 3;
+
+  static __m256i at(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static Lane splat(u32 w) { return _mm256_set1_epi64x(static_cast<long long>(w)); }
+  static Lane load(const u64* w) { return at(w); }
+  static Product mul(Lane a, Lane b) { return _mm256_mul_epu32(a, b); }
+  static Lane high(Product p) { return _mm256_srli_epi64(p, 32); }
+  static Lane low(Product p) { return p; }
+  static Lane xor2(Lane a, Lane b) { return _mm256_xor_si256(a, b); }
+  static Lane xor3(Lane a, Lane b, Lane c) { return xor2(a, xor2(b, c)); }
+  static Pair pair(Product p, Lane a, Lane k) {  // low(p) above, high(p) ^ a ^ k below
+    const __m256i mix = _mm256_blend_epi32(_mm256_setzero_si256(), xor2(a, k), 0x55);
+    return xor2(_mm256_shuffle_epi32(p, 0xB1), mix);
+  }
+  static Pair ones() { return _mm256_set1_epi64x(-1); }
+  static Pair zeros() { return _mm256_setzero_si256(); }
+  static Pair bit_and(Pair a, Pair b) { return _mm256_and_si256(a, b); }
+  static Pair bit_or(Pair a, Pair b) { return _mm256_or_si256(a, b); }
+  static Pair bit_xor(Pair a, Pair b) { return _mm256_xor_si256(a, b); }
+  static void interleave(void* to, Pair w01, Pair w23) {
+    const __m256i even = _mm256_unpacklo_epi64(w01, w23);
+    const __m256i odd = _mm256_unpackhi_epi64(w01, w23);
+    store<false>(to, _mm256_permute2x128_si256(even, odd, 0x20));
+    store<false>(static_cast<__m256i*>(to) + 1, _mm256_permute2x128_si256(even, odd, 0x31));
+  }
+  static u32 append_nonzero(const u64* w, const u32* number, u64* word, u32* index, u32 end) {
+    const __m256i x = at(w);
+    if (_mm256_testz_si256(x, x)) return end;
+    return append_nonzero_words<lanes>(w, number, word, index, end);
+  }
+  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element,
+                     u64* rest) {
+    u64 b[lanes];
+    locate_lowest<lanes>(word, index, block, b, element, rest);
+    return _mm256_setr_epi64x(static_cast<long long>(b[0]), static_cast<long long>(b[1]),
+                              static_cast<long long>(b[2]), static_cast<long long>(b[3]));
+  }
+
+  template <class T>
+  static auto scale(double s) {
+    if constexpr (sizeof(T) == 8)
+      return _mm256_set1_pd(s);
+    else
+      return _mm256_set1_ps(static_cast<float>(s));
+  }
+
+  template <bool kStream>
+  static void store(void* to, __m256i v) {
+    if constexpr (kStream)
+      _mm256_stream_si256(static_cast<__m256i*>(to), v);
+    else
+      _mm256_storeu_si256(static_cast<__m256i*>(to), v);
+  }
+
+  // Each of the following scales one vector, number v of the 64 elements whose bits are w.
+
+  // A masked load reads dropped elements as +0; it looks at the sign bit of each mask element.
+  static __m256i scaled(float, const unsigned char* x, u64 w, int v, __m256 s) {
+    const int byte = 8 * (v % 4);
+    const __m256i up = _mm256_setr_epi32(31 - byte, 30 - byte, 29 - byte, 28 - byte, 27 - byte,
+                                         26 - byte, 25 - byte, 24 - byte);
+    const __m256i bits = _mm256_set1_epi32(static_cast<int>(w >> (32 * (v / 4))));
+    const __m256 kept =
+        _mm256_maskload_ps(reinterpret_cast<const float*>(x), _mm256_sllv_epi32(bits, up));
+    return _mm256_castps_si256(_mm256_mul_ps(kept, s));
+  }
+  static __m256i scaled(double, const unsigned char* x, u64 w, int v, __m256d s) {
+    const __m256i up = _mm256_setr_epi64x(63, 62, 61, 60);
+    const __m256i bits = _mm256_set1_epi64x(static_cast<long long>(w >> (4 * v)));
+    const __m256d kept =
+        _mm256_maskload_pd(reinterpret_cast<const double*>(x), _mm256_sllv_epi64(bits, up));
+    return _mm256_castpd_si256(_mm256_mul_pd(kept, s));
+  }
+  // 16 elements of 16 bits, dropped ones as +0.
+  static __m256i kept16(const unsigned char* x, u64 w, int v) {
+    const __m256i one = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096,
+                                          8192, 16384, -32768);
+    const __m256i bits = _mm256_set1_epi16(static_cast<short>(w >> (16 * v)));
+    return _mm256_and_si256(_mm256_cmpeq_epi16(_mm256_and_si256(bits, one), one), at(x));
+  }
+  static __m128i scaled_half(__m128i h, __m256 s) {
+    return _mm256_cvtps_ph(_mm256_mul_ps(_mm256_cvtph_ps(h), s),
+                           _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  static __m256i scaled(Half, const unsigned char* x, u64 w, int v, __m256 s) {
+    const __m256i h = kept16(x, w, v);
+    const __m128i low = scaled_half(_mm256_castsi256_si128(h), s);
+    const __m128i high = scaled_half(_mm256_extracti128_si256(h, 1), s);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+  }
+  // Nearest even at bit 16; the result is the upper half, what lies below is unspecified.
+  static __m256i rounded(__m256 f) {
+    const __m256i u = _mm256_castps_si256(f);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    const __m256i up = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7FFF)), odd);
+    const __m256i quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
+    return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(up),
+                                                _mm256_castsi256_ps(quiet),
+                                                _mm256_cmp_ps(f, f, _CMP_UNORD_Q)));
+  }
+  static __m256i scaled(Bfloat, const unsigned char* x, u64 w, int v, __m256 s) {
+    const __m256i u = kept16(x, w, v);
+    const __m256 even = _mm256_castsi256_ps(_mm256_slli_epi32(u, 16));
+    const __m256 odd = _mm256_castsi256_ps(_mm256_and_si256(u, _mm256_set1_epi32(-65536)));
+    const __m256i a = _mm256_srli_epi32(rounded(_mm256_mul_ps(even, s)), 16);
+    return _mm256_blend_epi16(a, rounded(_mm256_mul_ps(odd, s)), 0xAA);
+  }
+
+  template <class T, bool kStream, class S>
+  static void apply(const u64* w, int n, const unsigned char* x, unsigned char* y, S s) {
+    constexpr int kVectors = 2 * sizeof(T);  // to a word of 64 elements
+    for (; n > 0; --n, ++w, x += 32 * kVectors, y += 32 * kVectors)
+      for (int v = 0; v < kVectors; ++v)
+        store<kStream>(y + 32 * v, scaled(T{}, x + 32 * v, *w, v, s));
+  }
+
+  static void expand(u64 w, unsigned char* out) { expand_bits(w, out); }
+  static void fence() { _mm_sfence(); }
+};
+
+}  // namespace
+
+extern const KernelTable kAvx2Table = Kernels<Avx2>::table("avx2");
+
+}  // namespace simdrop

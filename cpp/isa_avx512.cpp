@@ -1,0 +1,138 @@
+// AVX-512 (F, BW, DQ, VL). Compiled with these flags alone; reached through dispatch.cpp only.
+#include <immintrin.h>
+
+#include "kernel.hpp"
+
+namespace simdrop {
+namespace {
+
+struct Avx512 {
+  using Lane = __m512i;     // 8 counters, one to a 64-bit lane
+  using Product = __m512i;  // 64-bit products
+  using Pair = __m512i;     // two words of each lane
+  static constexpr u32 lanes = 8;
+  static constexpr int chains = 6;
+
+  static Lane splat(u32 w) { return _mm512_set1_epi64(static_cast<long long>(w)); }
+  static Lane load(const u64* w) { return _mm512_load_si512(w); }
+  static Product mul(Lane a, Lane b) { return _mm512_mul_epu32(a, b); }
+  static Lane high(Product p) { return _mm512_srli_epi64(p, 32); }
+  static Lane low(Product p) { return p; }
+  static Lane xor2(Lane a, Lane b) { return _mm512_xor_si512(a, b); }
+  static Lane xor3(Lane a, Lane b, Lane c) { return _mm512_ternarylogic_epi64(a, b, c, 0x96); }
+  static Pair pair(Product p, Lane a, Lane k) {  // low(p) above, high(p) ^ a ^ k below
+    const __m512i swapped = _mm512_rol_epi64(p, 32);
+    return _mm512_mask_ternarylogic_epi32(swapped, 0x5555, a, k, 0x96);
+  }
+  static Pair ones() { return _mm512_set1_epi64(-1); }
+  static Pair zeros() { return _mm512_setzero_si512(); }
+  static Pair bit_and(Pair a, Pair b) { return _mm512_and_si512(a, b); }
+  static Pair bit_or(Pair a, Pair b) { return _mm512_or_si512(a, b); }
+  static Pair bit_xor(Pair a, Pair b) { return _mm512_xor_si512(a, b); }
+  static void interleave(void* to, Pair w01, Pair w23) {
+    const __m512i low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+    const __m512i high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+    _mm512_store_si512(to, _mm512_permutex2var_epi64(w01, low, w23));
+    _mm512_store_si512(static_cast<__m512i*>(to) + 1, _mm512_permutex2var_epi64(w01, high, w23));
+  }
+  // Appends those of `lanes` words that are not zero, with their numbers.
+  static u32 append_nonzero(const u64* w, const u32* number, u64* word, u32* index, u32 end) {
+    const __m512i x = _mm512_load_si512(w);
+    const __m256i n = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(number));
+    const __mmask8 m = _mm512_test_epi64_mask(x, x);
+    _mm512_storeu_si512(word + end, _mm512_maskz_compress_epi64(m, x));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(index + end), _mm256_maskz_compress_epi32(m, n));
+    return end + static_cast<u32>(_mm_popcnt_u32(m));
+  }
+
+  // The lowest set bit of each word as an element of the group and the block of its tail word.
+  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element,
+                     u64* rest) {
+    const __m512i w = _mm512_loadu_si512(word);
+    const __m512i low = _mm512_and_si512(w, _mm512_sub_epi64(_mm512_setzero_si512(), w));
+    _mm512_store_si512(rest, _mm512_xor_si512(w, low));
+    // the exponent of a power of two as a double is the number of its bit
+    const __m512i exponent = _mm512_srli_epi64(_mm512_castpd_si512(_mm512_cvtepu64_pd(low)), 52);
+    const __m512i bit = _mm512_sub_epi64(exponent, _mm512_set1_epi64(1023));
+    const __m512i j = _mm512_cvtepu32_epi64(
+        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)));
+    const __m512i i = _mm512_add_epi64(_mm512_slli_epi64(j, 6), bit);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(element), _mm512_cvtepi64_epi32(i));
+    const __m512i b = _mm512_i64gather_epi64(_mm512_srli_epi64(j, 1), block, 8);
+    const __m512i within = _mm512_and_si512(_mm512_srli_epi64(i, 2), _mm512_set1_epi64(31));
+    return _mm512_add_epi64(_mm512_slli_epi64(b, 5), within);
+  }
+
+  template <class T>
+  static auto scale(double s) {
+    if constexpr (sizeof(T) == 8) return _mm512_set1_pd(s);
+    else return _mm512_set1_ps(static_cast<float>(s));
+  }
+
+  template <bool kStream>
+  static void store(void* to, __m512i v) {
+    if constexpr (kStream) _mm512_stream_si512(static_cast<__m512i*>(to), v);
+    else _mm512_storeu_si512(to, v);
+  }
+
+  template <class M>
+  static M mask(const u64* w, int index) {
+    M m;
+    __builtin_memcpy(&m, reinterpret_cast<const unsigned char*>(w) + index * sizeof(M), sizeof(M));
+    return m;
+  }
+
+  static __m512i scaled(float, const unsigned char* x, const u64* w, int v, __m512 s) {
+    return _mm512_castps_si512(
+        _mm512_maskz_mul_ps(mask<__mmask16>(w, v), _mm512_loadu_ps(x), s));
+  }
+  static __m512i scaled(double, const unsigned char* x, const u64* w, int v, __m512d s) {
+    return _mm512_castpd_si512(_mm512_maskz_mul_pd(mask<__mmask8>(w, v), _mm512_loadu_pd(x), s));
+  }
+  static __m256i scaled_half(const unsigned char* x, __mmask16 m, __m512 s) {
+    const __m256i h = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(x));
+    const __m512 f = _mm512_mul_ps(_mm512_maskz_cvtph_ps(m, h), s);
+    return _mm512_cvtps_ph(f, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+  static __m512i scaled(Half, const unsigned char* x, const u64* w, int v, __m512 s) {
+    const __m256i a = scaled_half(x, mask<__mmask16>(w, 2 * v), s);
+    const __m256i b = scaled_half(x + 32, mask<__mmask16>(w, 2 * v + 1), s);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1);
+  }
+  // Nearest even at bit 16; the result is the upper half, what lies below is unspecified.
+  static __m512i rounded(__m512 f) {
+    const __m512i u = _mm512_castps_si512(f);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    const __m512i up = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7FFF)), odd);
+    const __mmask16 nan = _mm512_cmp_ps_mask(f, f, _CMP_UNORD_Q);
+    return _mm512_mask_or_epi32(up, nan, u, _mm512_set1_epi32(0x400000));
+  }
+  static __m512i scaled(Bfloat, const unsigned char* x, const u64* w, int v, __m512 s) {
+    const __m512i u = _mm512_loadu_si512(x);
+    const __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(u, 16));
+    const __m512 odd = _mm512_castsi512_ps(_mm512_and_si512(u, _mm512_set1_epi32(-65536)));
+    const __m512i a = _mm512_srli_epi32(rounded(_mm512_mul_ps(even, s)), 16);
+    const __m512i b = rounded(_mm512_mul_ps(odd, s));
+    const __m512i both = _mm512_mask_blend_epi16(0xAAAAAAAA, a, b);
+    return _mm512_maskz_mov_epi16(mask<__mmask32>(w, v), both);
+  }
+
+  template <class T, bool kStream, class S>
+  static void apply(const u64* w, int n, const unsigned char* x, unsigned char* y, S s) {
+    constexpr int kVectors = sizeof(T);  // to a word of 64 elements
+    for (; n > 0; --n, ++w, x += 64 * kVectors, y += 64 * kVectors)
+      for (int v = 0; v < kVectors; ++v)
+        store<kStream>(y + 64 * v, scaled(T{}, x + 64 * v, w, v, s));
+  }
+
+  static void expand(u64 w, unsigned char* out) {
+    _mm512_storeu_si512(out, _mm512_maskz_set1_epi8(w, 1));
+  }
+  static void fence() { _mm_sfence(); }
+};
+
+}  // namespace
+
+extern const KernelTable kAvx512Table = Kernels<Avx512>::table("avx512");
+
+}  // namespace simdrop

@@ -1,0 +1,123 @@
+// AArch64 Advanced SIMD, which every AArch64 processor has.
+#include <arm_neon.h>
+
+#include "kernel.hpp"
+#include "ties.hpp"
+
+namespace simdrop {
+namespace {
+
+struct Neon {
+  using Lane = uint32x4_t;  // 4 counters
+  struct Product {
+    uint32x4_t low, high;
+  };
+  struct Pair {
+    uint32x4_t even, odd;  // words 0 and 1, or 2 and 3, of each lane
+  };
+  static constexpr u32 lanes = 4;
+  static constexpr int chains = 3;
+
+  static Lane splat(u32 w) { return vdupq_n_u32(w); }
+  static Lane load(const u64* w) {
+    return vcombine_u32(vmovn_u64(vld1q_u64(w)), vmovn_u64(vld1q_u64(w + 2)));
+  }
+  static Product mul(Lane a, Lane b) {
+    const uint32x4_t p = vreinterpretq_u32_u64(vmull_u32(vget_low_u32(a), vget_low_u32(b)));
+    const uint32x4_t q = vreinterpretq_u32_u64(vmull_high_u32(a, b));
+    return {vuzp1q_u32(p, q), vuzp2q_u32(p, q)};
+  }
+  static Lane high(Product p) { return p.high; }
+  static Lane low(Product p) { return p.low; }
+  static Lane xor2(Lane a, Lane b) { return veorq_u32(a, b); }
+  static Lane xor3(Lane a, Lane b, Lane c) { return veorq_u32(a, veorq_u32(b, c)); }
+  static Pair pair(Product p, Lane a, Lane k) { return {xor3(p.high, a, k), p.low}; }
+  static Pair ones() { return {vdupq_n_u32(~u32{0}), vdupq_n_u32(~u32{0})}; }
+  static Pair zeros() { return {vdupq_n_u32(0), vdupq_n_u32(0)}; }
+  static Pair bit_and(Pair a, Pair b) {
+    return {vandq_u32(a.even, b.even), vandq_u32(a.odd, b.odd)};
+  }
+  static Pair bit_or(Pair a, Pair b) {
+    return {vorrq_u32(a.even, b.even), vorrq_u32(a.odd, b.odd)};
+  }
+  static Pair bit_xor(Pair a, Pair b) {
+    return {veorq_u32(a.even, b.even), veorq_u32(a.odd, b.odd)};
+  }
+  static void interleave(void* to, Pair w01, Pair w23) {
+    vst4q_u32(static_cast<u32*>(to), (uint32x4x4_t{{w01.even, w01.odd, w23.even, w23.odd}}));
+  }
+  static u32 append_nonzero(const u64* w, const u32* number, u64* word, u32* index, u32 end) {
+    return append_nonzero_words<lanes>(w, number, word, index, end);
+  }
+  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element,
+                     u64* rest) {
+    u64 tail_block[lanes];
+    locate_lowest<lanes>(word, index, block, tail_block, element, rest);
+    return load(tail_block);
+  }
+
+  template <class T>
+  static auto scale(double s) {
+    if constexpr (sizeof(T) == 8)
+      return vdupq_n_f64(s);
+    else
+      return vdupq_n_f32(static_cast<float>(s));
+  }
+
+  // Each of the following scales 16 bytes, number v of the 64 elements whose bits are w.
+
+  static uint8x16_t scaled(float, const unsigned char* x, u64 w, int v, float32x4_t s) {
+    const uint32x4_t one = {1, 2, 4, 8};
+    const uint32x4_t kept = vtstq_u32(vdupq_n_u32(static_cast<u32>(w >> (4 * v))), one);
+    const float32x4_t y = vmulq_f32(vreinterpretq_f32_u8(vld1q_u8(x)), s);
+    return vreinterpretq_u8_u32(vandq_u32(vreinterpretq_u32_f32(y), kept));
+  }
+  static uint8x16_t scaled(double, const unsigned char* x, u64 w, int v, float64x2_t s) {
+    const uint64x2_t one = {1, 2};
+    const uint64x2_t kept = vtstq_u64(vdupq_n_u64(w >> (2 * v)), one);
+    const float64x2_t y = vmulq_f64(vreinterpretq_f64_u8(vld1q_u8(x)), s);
+    return vreinterpretq_u8_u64(vandq_u64(vreinterpretq_u64_f64(y), kept));
+  }
+  static uint16x8_t kept16(u64 w, int v) {
+    const uint16x8_t one = {1, 2, 4, 8, 16, 32, 64, 128};
+    return vtstq_u16(vdupq_n_u16(static_cast<u16>(w >> (8 * v))), one);
+  }
+  static uint8x16_t scaled(Half, const unsigned char* x, u64 w, int v, float32x4_t s) {
+    const float16x8_t h = vreinterpretq_f16_u8(vld1q_u8(x));
+    const float16x4_t low = vcvt_f16_f32(vmulq_f32(vcvt_f32_f16(vget_low_f16(h)), s));
+    const float16x8_t y = vcvt_high_f16_f32(low, vmulq_f32(vcvt_high_f32_f16(h), s));
+    return vreinterpretq_u8_u16(vandq_u16(vreinterpretq_u16_f16(y), kept16(w, v)));
+  }
+  // Nearest even at bit 16; the result is the upper half, what lies below is unspecified.
+  static uint32x4_t rounded(float32x4_t f) {
+    const uint32x4_t u = vreinterpretq_u32_f32(f);
+    const uint32x4_t odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
+    const uint32x4_t up = vaddq_u32(vaddq_u32(u, vdupq_n_u32(0x7FFF)), odd);
+    return vbslq_u32(vceqq_f32(f, f), up, vorrq_u32(u, vdupq_n_u32(0x400000)));
+  }
+  static uint8x16_t scaled(Bfloat, const unsigned char* x, u64 w, int v, float32x4_t s) {
+    const uint16x8_t b = vreinterpretq_u16_u8(vld1q_u8(x));
+    const float32x4_t low = vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(b), 16));
+    const float32x4_t high = vreinterpretq_f32_u32(vshll_high_n_u16(b, 16));
+    const uint16x4_t y = vshrn_n_u32(rounded(vmulq_f32(low, s)), 16);
+    const uint16x8_t both = vshrn_high_n_u32(y, rounded(vmulq_f32(high, s)), 16);
+    return vreinterpretq_u8_u16(vandq_u16(both, kept16(w, v)));
+  }
+
+  template <class T, bool kStream, class S>
+  static void apply(const u64* w, int n, const unsigned char* x, unsigned char* y, S s) {
+    constexpr int kVectors = 4 * sizeof(T);  // to a word of 64 elements
+    for (; n > 0; --n, ++w, x += 16 * kVectors, y += 16 * kVectors)
+      for (int v = 0; v < kVectors; ++v)
+        vst1q_u8(y + 16 * v, scaled(T{}, x + 16 * v, *w, v, s));
+  }
+
+  static void expand(u64 w, unsigned char* out) { expand_bits(w, out); }
+  static void fence() {}
+};
+
+}  // namespace
+
+extern const KernelTable kNeonTable = Kernels<Neon>::table("neon");
+
+}  // namespace simdrop

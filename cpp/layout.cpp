@@ -1,0 +1,72 @@
+#include "layout.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace simdrop {
+
+u64 item_size(DType dtype) {
+  constexpr u64 sizes[kDTypes] = {2, 2, 4, 8};
+  return sizes[static_cast<int>(dtype)];
+}
+
+u64 View::size() const {
+  u64 n = 1;
+  for (const i64 length : shape) n *= static_cast<u64>(length);
+  return n;
+}
+
+Extent extent(const View& view) {
+  const auto start = reinterpret_cast<std::uintptr_t>(view.data);
+  Extent e{start, start + item_size(view.dtype)};
+  for (std::size_t d = 0; d < view.shape.size(); ++d) {
+    const i64 reach = (view.shape[d] - 1) * view.strides[d];
+    (reach < 0 ? e.low : e.high) += static_cast<std::uintptr_t>(reach);
+  }
+  return e;
+}
+
+bool elements_are_disjoint(const View& view) {
+  struct Axis {
+    u64 step, length;
+  };
+  std::vector<Axis> axes;
+  for (std::size_t d = 0; d < view.shape.size(); ++d) {
+    if (view.shape[d] == 0) return true;
+    if (view.shape[d] > 1)
+      axes.push_back({static_cast<u64>(std::abs(view.strides[d])), static_cast<u64>(view.shape[d])});
+  }
+  std::sort(axes.begin(), axes.end(), [](const Axis& a, const Axis& b) { return a.step < b.step; });
+  u64 covered = item_size(view.dtype);  // bytes that the axes so far reach
+  for (const Axis& axis : axes) {
+    if (axis.step < covered) return false;
+    covered += axis.step * (axis.length - 1);
+  }
+  return true;
+}
+
+Loop merged_loop(const View& x, const View& y) {
+  Loop loop;
+  for (std::size_t d = x.shape.size(); d-- > 0;) {  // innermost first
+    const i64 n = x.shape[d];
+    if (n == 1) continue;
+    if (!loop.shape.empty() && x.strides[d] == loop.x_strides.back() * loop.shape.back() &&
+        y.strides[d] == loop.y_strides.back() * loop.shape.back()) {
+      loop.shape.back() *= n;
+      continue;
+    }
+    loop.shape.push_back(n);
+    loop.x_strides.push_back(x.strides[d]);
+    loop.y_strides.push_back(y.strides[d]);
+  }
+  if (loop.shape.empty()) {
+    const i64 item = static_cast<i64>(item_size(x.dtype));
+    loop = {{1}, {item}, {item}};
+  }
+  std::reverse(loop.shape.begin(), loop.shape.end());
+  std::reverse(loop.x_strides.begin(), loop.x_strides.end());
+  std::reverse(loop.y_strides.begin(), loop.y_strides.end());
+  return loop;
+}
+
+}  // namespace simdrop

@@ -1,0 +1,15 @@
+// simdrop._core: the table of contents of the extension module. Its stub is
+// python/simdrop/_core.pyi.
+#include "bindings.hpp"
+
+namespace py = pybind11;
+
+// Without the GIL: the module keeps no mutable state but atomics, and its functions touch only the
+// memory that the caller gives them.
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
+  m.doc() = "Kernels of simdrop; use the functions of the package instead.";
+  simdrop::bind_runtime(m);
+  simdrop::bind_stream(m);
+  simdrop::bind_dropout(m);
+  simdrop::bind_mask(m);
+}

@@ -1,0 +1,157 @@
+// Generation and use of keep bits as one pass over memory, written once for every instruction set.
+//
+// While group n + 1 is drawn, group n is applied in ascending address order, a portion after each
+// plane: the arithmetic of Philox hides behind the memory traffic, and the prefetcher sees one
+// steady stream.
+//
+// A sink takes the bits in order:
+//   unsigned lead(u64 n)             how many elements it wants first, to reach an aligned address
+//   void words(const u64* w, int n)  64 * n elements
+//   void partial(u64 w, unsigned n)  n <= 64 elements; the bits above are unspecified
+//
+// Leaf files only: everything here has internal linkage.
+#pragma once
+
+#include "generate.hpp"
+
+namespace simdrop {
+namespace {
+
+// to[j] = bits s .. s + 63 of the bit string that starts at from[j]; reads from[n] if s != 0.
+inline void realign(u64* __restrict to, const u64* __restrict from, unsigned s, int n) {
+  if (s == 0) {
+    for (int j = 0; j < n; ++j) to[j] = from[j];
+  } else {
+    const unsigned up = 64 - s;
+    for (int j = 0; j < n; ++j) to[j] = (from[j] >> s) | (from[j + 1] << up);
+  }
+}
+
+// The words of a group on their way to the sink: shifted so that word 0 starts at the sink's next
+// element, a few at a time, while the next group is drawn.
+template <class Sink>
+class Feed {
+ public:
+  explicit Feed(Sink& sink) : sink_(sink) {}
+
+  void refill(const u64* from, unsigned shift, int words) {
+    from_ = from;
+    shift_ = shift;
+    left_ = words;
+  }
+  void give(int words) {
+    const int n = left_ < words ? left_ : words;
+    if (shift_ == 0) {
+      sink_.words(from_, n);
+    } else {
+      alignas(64) u64 ready[kGroupWords];
+      realign(ready, from_, shift_, n);
+      sink_.words(ready, n);
+    }
+    from_ += n;
+    left_ -= n;
+  }
+  void give_all() { give(left_); }
+  void give_more(int words) {
+    left_ = words;
+    give_all();
+  }
+  void give_partial(unsigned elements) {
+    u64 word;
+    realign(&word, from_, shift_, 1);
+    sink_.partial(word, elements);
+  }
+
+ private:
+  Sink& sink_;
+  const u64* from_ = nullptr;
+  unsigned shift_ = 0;
+  int left_ = 0;
+};
+
+// Bits first .. first + n - 1, all within one stretch (see generate.hpp).
+template <class V, class Sink>
+void run_stretch(const Plan& plan, u64 first, u64 n, Sink& sink) {
+  Generator<V> group(plan, first);
+  const int steps = group.steps();
+  const int portion = steps == 0 ? kGroupWords : (kGroupWords + steps - 1) / steps;
+  u64 block = first / kBlockElements;
+  const u64 end_block = (first + n + kBlockElements - 1) / kBlockElements;
+  const unsigned skip = static_cast<unsigned>(first % kBlockElements);
+
+  // One word before the group keeps what the previous group left over, one after it is a guard.
+  alignas(64) u64 raw_space[8 + kGroupWords + 8];
+  u64* const raw = raw_space + 8;
+  raw[kGroupWords] = 0;
+
+  const auto begin = [&] {
+    const u64 left = end_block - block;
+    const int count = left < kGroupBlocks ? static_cast<int>(left) : kGroupBlocks;
+    u64* const to = group.block();
+    for (int j = 0; j < kGroupBlocks; ++j) to[j] = block + static_cast<u64>(j);
+    block += static_cast<u64>(count);
+    group.begin(count);
+  };
+
+  begin();
+  for (int s = 0; s < steps; ++s) group.step(s);
+  group.finish(raw);
+  bool more = block < end_block;
+  if (more) begin();
+  group.settle(raw);
+
+  Feed<Sink> feed(sink);
+  unsigned lead = sink.lead(n);
+  if (lead > n) lead = static_cast<unsigned>(n);
+  if (lead != 0) {
+    feed.refill(raw + skip / 64, skip % 64, 1);
+    feed.give_partial(lead);
+    n -= lead;
+  }
+
+  // Word j of what remains starts at bit `shift` of word `start / 64 + j` of the groups.
+  const unsigned start = skip + lead;
+  const unsigned shift = start % 64;
+  const int held_back = shift != 0;  // a group's last word waits for the first of the next
+  const u64 whole = n / 64;
+  u64 taken = 0;
+  const auto at_most = [&](int words) {
+    const int m = whole - taken < static_cast<u64>(words) ? static_cast<int>(whole - taken) : words;
+    taken += static_cast<u64>(m);
+    return m;
+  };
+  const int from = static_cast<int>(start / 64);
+  feed.refill(raw + from, shift, at_most(kGroupWords - from - held_back));
+
+  while (more) {
+    for (int s = 0; s < steps; ++s) {
+      group.step(s);
+      feed.give(portion);
+    }
+    feed.give_all();
+    raw[-1] = raw[kGroupWords - 1];
+    group.finish(raw);
+    more = block < end_block;
+    if (more) begin();
+    group.settle(raw);
+    feed.refill(raw - held_back, shift, at_most(kGroupWords));
+  }
+  feed.give_all();
+  feed.give_more(static_cast<int>(whole - taken));  // at most the one held back
+  if (n % 64 != 0) feed.give_partial(static_cast<unsigned>(n % 64));
+}
+
+// The same for any first < 2^58.
+template <class V, class Sink>
+void run(const Plan& plan, u64 first, u64 n, Sink& sink) {
+  while (n != 0) {
+    const u64 room = kStretch - first % kStretch;
+    const u64 m = n < room ? n : room;
+    run_stretch<V>(plan, first, m, sink);
+    first += m;
+    n -= m;
+  }
+}
+
+}  // namespace
+}  // namespace simdrop

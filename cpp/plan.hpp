@@ -1,0 +1,52 @@
+// What a kernel needs to know about a mask: plain numbers, no Python, no std templates,
+// because the leaf files (isa_*.cpp) include this header under their own ISA flags.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace simdrop {
+
+using u8 = std::uint8_t;
+using u16 = std::uint16_t;
+using u32 = std::uint32_t;
+using u64 = std::uint64_t;
+using i64 = std::int64_t;
+
+// Mask format 1 (docs/mask-format.md).
+inline constexpr int kMaskFormat = 1;
+inline constexpr int kIndexBits = 58;         // element index i < 2^58
+inline constexpr int kThresholdBits = 40;     // u(i) and T
+inline constexpr int kTailPlane = 8;          // low 32 bits of u(i)
+inline constexpr int kRandomBitsPlane = 16;   // uniform words
+inline constexpr int kSpawnPlane = 17;        // seeds of spawned streams
+inline constexpr u64 kBlockElements = 128;    // bits of one Philox block
+inline constexpr u64 kOne = u64{1} << kThresholdBits;
+
+// Philox4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+inline constexpr int kRounds = 10;
+inline constexpr u32 kMul0 = 0xD2511F53;
+inline constexpr u32 kMul1 = 0xCD9E8D57;
+inline constexpr u32 kWeyl0 = 0x9E3779B9;
+inline constexpr u32 kWeyl1 = 0xBB67AE85;
+
+enum class DType : int { f16, bf16, f32, f64 };
+inline constexpr int kDTypes = 4;
+
+// One draw, resolved once per call: the key schedule, the planes that decide, the arithmetic.
+struct Plan {
+  u32 key0[kRounds];
+  u32 key1[kRounds];
+  u32 stream_lo;
+  u32 stream_hi;
+  u64 threshold;  // T; the element is dropped when u(i) < T
+  u32 top;        // T's high bits, 0 .. 256, compared with the bit planes
+  u32 tail;       // T's low 32 bits, compared with the tail word when the planes tie
+  // The planes that decide, most significant first: plane_first .. plane_last. None when
+  // plane_first > plane_last: then every element is kept (top == 0) or dropped (top != 0).
+  int plane_first;
+  int plane_last;
+  double scale;   // multiplies kept elements; its float32 rounding is used below float64
+};
+
+}  // namespace simdrop

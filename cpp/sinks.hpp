@@ -1,0 +1,125 @@
+// What happens to keep bits: the array is scaled and zeroed, or the bits themselves are the answer.
+// Leaf files only: everything here has internal linkage.
+#pragma once
+
+#include "bits.hpp"
+
+namespace simdrop {
+namespace {
+
+// y = keep ? x * scale : 0 for one storage type. V::apply<T> does 64 elements per word.
+template <class V, class T, bool kStream>
+class DropoutSink {
+ public:
+  DropoutSink(double scale, const void* x, void* y)
+      : scale_(V::template scale<T>(scale)),
+        x_(static_cast<const unsigned char*>(x)),
+        y_(static_cast<unsigned char*>(y)) {}
+
+  unsigned lead(u64 n) const {
+    constexpr std::uintptr_t kAlign = 64;
+    const auto past = reinterpret_cast<std::uintptr_t>(y_) % kAlign;
+    if (past == 0 || past % sizeof(T) != 0 || n < 256) return 0;
+    return static_cast<unsigned>((kAlign - past) / sizeof(T));
+  }
+
+  void words(const u64* w, int n) {
+    V::template apply<T, kStream>(w, n, x_, y_, scale_);
+    x_ += static_cast<u64>(n) * 64 * sizeof(T);
+    y_ += static_cast<u64>(n) * 64 * sizeof(T);
+  }
+
+  void partial(u64 w, unsigned n) {
+    alignas(64) unsigned char buffer[64 * sizeof(T)] = {};
+    __builtin_memcpy(buffer, x_, n * sizeof(T));
+    V::template apply<T, false>(&w, 1, buffer, buffer, scale_);
+    __builtin_memcpy(y_, buffer, n * sizeof(T));
+    x_ += n * sizeof(T);
+    y_ += n * sizeof(T);
+  }
+
+ private:
+  decltype(V::template scale<T>(1.0)) scale_;
+  const unsigned char* x_;
+  unsigned char* y_;
+};
+
+// The same for elements that lie apart: 64 of them are gathered, scaled and scattered.
+template <class V, class T>
+class StridedSink {
+ public:
+  StridedSink(double scale, const void* x, i64 x_step, void* y, i64 y_step)
+      : scale_(V::template scale<T>(scale)),
+        x_(static_cast<const unsigned char*>(x)),
+        y_(static_cast<unsigned char*>(y)),
+        x_step_(x_step),
+        y_step_(y_step) {}
+
+  void words(const u64* w, int n) {
+    for (int j = 0; j < n; ++j) partial(w[j], 64);
+  }
+  void partial(u64 w, unsigned n) {
+    alignas(64) unsigned char buffer[64 * sizeof(T)] = {};
+    for (unsigned j = 0; j < n; ++j, x_ += x_step_)
+      __builtin_memcpy(buffer + j * sizeof(T), x_, sizeof(T));
+    V::template apply<T, false>(&w, 1, buffer, buffer, scale_);
+    for (unsigned j = 0; j < n; ++j, y_ += y_step_)
+      __builtin_memcpy(y_, buffer + j * sizeof(T), sizeof(T));
+  }
+
+ private:
+  decltype(V::template scale<T>(1.0)) scale_;
+  const unsigned char* x_;
+  unsigned char* y_;
+  i64 x_step_;
+  i64 y_step_;
+};
+
+struct BitSink {
+  unsigned char* out;
+  u64 flip;
+
+  unsigned lead(u64) const { return 0; }
+  void words(const u64* w, int n) {
+    for (int j = 0; j < n; ++j) {
+      const u64 v = w[j] ^ flip;
+      __builtin_memcpy(out + 8 * j, &v, 8);
+    }
+    out += 8 * n;
+  }
+  void partial(u64 w, unsigned n) {
+    const u64 v = (w ^ flip) & low_mask(n);
+    __builtin_memcpy(out, &v, (n + 7) / 8);
+    out += (n + 7) / 8;
+  }
+};
+
+template <class V>
+struct ByteSink {
+  unsigned char* out;
+  u64 flip;
+
+  unsigned lead(u64) const { return 0; }
+  void words(const u64* w, int n) {
+    for (int j = 0; j < n; ++j, out += 64) V::expand(w[j] ^ flip, out);
+  }
+  void partial(u64 w, unsigned n) {
+    unsigned char buffer[64];
+    V::expand(w ^ flip, buffer);
+    __builtin_memcpy(out, buffer, n);
+    out += n;
+  }
+};
+
+struct CountSink {
+  u64 total = 0;
+
+  unsigned lead(u64) const { return 0; }
+  void words(const u64* w, int n) {
+    for (int j = 0; j < n; ++j) total += popcount(w[j]);
+  }
+  void partial(u64 w, unsigned n) { total += popcount(w & low_mask(n)); }
+};
+
+}  // namespace
+}  // namespace simdrop

@@ -1,0 +1,40 @@
+// The boundary between the baseline code and the leaf files: one table of kernels per
+// instruction set. A leaf file exports its table and no other symbol.
+#pragma once
+
+#include "plan.hpp"
+
+namespace simdrop {
+
+// y[j] = keep(first + j) ? x[j] * plan.scale : +0 for j < n; x == y is allowed, any other
+// overlap is not. `stream` asks for stores that bypass the caches (out of place, large n).
+using DropoutKernel = void (*)(const Plan& plan, u64 first, const void* x, void* y, u64 n,
+                               bool stream);
+
+// The same with the keep bits given: bit `bit + j` of `bits` for j < n, and elements that lie x_step
+// and y_step bytes apart. Reads at most the words that hold those bits and one more.
+using ApplyKernel = void (*)(const u64* bits, u64 bit, u64 n, const void* x, i64 x_step, void* y,
+                             i64 y_step, double scale);
+
+struct KernelTable {
+  const char* name;
+  DropoutKernel dropout[kDTypes];  // indexed by DType
+  ApplyKernel apply[kDTypes];
+  // keep bits first .. first + n - 1, least significant bit first, into ceil(n / 8) bytes; the
+  // bits that pad the last byte are 0. `invert` writes the dropped bits instead.
+  void (*packed)(const Plan& plan, u64 first, u64 n, void* out, bool invert);
+  // the same as bytes of 0 and 1
+  void (*bytes)(const Plan& plan, u64 first, u64 n, void* out, bool invert);
+  // how many of them are kept
+  u64 (*count)(const Plan& plan, u64 first, u64 n);
+};
+
+extern const KernelTable kScalarTable;
+#if defined(__x86_64__) || defined(_M_X64)
+extern const KernelTable kAvx2Table;
+extern const KernelTable kAvx512Table;
+#elif defined(__aarch64__) || defined(_M_ARM64)
+extern const KernelTable kNeonTable;
+#endif
+
+}  // namespace simdrop

@@ -1,0 +1,219 @@
+"""Dropout and its random numbers, as functions."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, SupportsFloat
+
+from simdrop import _core
+from simdrop._core import Stream
+from simdrop._mask import Mask, Scaling, Shape, as_shape
+from simdrop._rng import RNG, as_stream
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+def dropout(
+    x: Any,
+    p: SupportsFloat = 0.5,
+    *,
+    rng: RNG = None,
+    out: Any = None,
+    training: bool = True,
+    scaling: Scaling = "inverted",
+    return_mask: bool = False,
+    threads: int | None = None,
+) -> Any:
+    """Set each element to zero with probability `p` and scale the others so that the expectation stays.
+
+    With ``q`` the exact keep probability (``1 - p`` to within 2**-41) each element of the result is
+
+    =================== ===================== =====================
+    ``scaling``         ``training=True``     ``training=False``
+    =================== ===================== =====================
+    ``"inverted"``      kept ? x / q : +0     x
+    ``"classic"``       kept ? x : +0         x * q
+    =================== ===================== =====================
+
+    The classic form is that of the original papers [1]_ [2]_; the inverted one is what today's frameworks compute.
+    A dropped element is +0 whatever was there, NaN and infinity included. The product is computed in float32
+    (float64 for float64) and rounded once.
+
+    Parameters
+    ----------
+    x : array
+        float16, bfloat16 (``ml_dtypes``), float32 or float64, of any shape and strides. A NumPy array, or any object
+        whose memory can be taken without a copy: the buffer protocol (``array.array``, ``memoryview``), DLPack on the
+        CPU (a PyTorch tensor), ``__array_interface__``.
+    p : float
+        Probability of dropping an element, from 0 to 1.
+    rng : None, int, SeedSequence, Generator, BitGenerator or Stream, keyword only
+        Where the mask comes from. A `Stream` gives each call its next stream number; any other kind gives a seed,
+        and stream number 0. None takes fresh entropy from the operating system.
+    out : array, keyword only
+        Where the result goes: memory of `x`'s shape and dtype, either `x` itself or apart from it.
+    training : bool, keyword only
+        False for inference; then nothing is drawn and `rng` is left alone.
+    scaling : {"inverted", "classic"}, keyword only
+        See above.
+    return_mask : bool, keyword only
+        Also return the `Mask`; ``mask.apply(gradient)`` is the backward pass. In inference it is a mask with
+        ``p = 0``.
+    threads : int, keyword only
+        Number of threads; by default as many as `get_num_threads` says, fewer for small arrays. The result does
+        not depend on it.
+
+    Returns
+    -------
+    array, or (array, Mask)
+        `out`, or a new NumPy array.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type: for `x`, integer, complex, object or byte-swapped data, or an object
+        whose memory cannot be taken without a copy.
+    ValueError
+        If `p` is outside [0, 1] or NaN, or `out` is read-only, of another shape or dtype, or overlaps `x` in part.
+        On any error nothing has been written.
+
+    References
+    ----------
+    .. [1] G. E. Hinton et al., "Improving neural networks by preventing co-adaptation of feature detectors",
+       arXiv:1207.0580, 2012.
+    .. [2] N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", JMLR 15, 2014.
+
+    Examples
+    --------
+    >>> import numpy as np, simdrop
+    >>> x = np.arange(1, 9, dtype=np.float32)
+    >>> simdrop.dropout(x, 0.5, rng=42)
+    array([ 2.,  0.,  0.,  8., 10., 12., 14., 16.], dtype=float32)
+    >>> y, mask = simdrop.dropout(x, 0.5, rng=simdrop.Stream(42), return_mask=True)
+    >>> mask
+    simdrop.Mask((8,), 0.5, seed=42, stream=0, offset=0)
+    >>> mask.apply(np.ones(8, np.float32))
+    array([2., 0., 0., 2., 2., 2., 2., 2.], dtype=float32)
+    """
+    if not training:
+        result = _core.infer(x, out, p, scaling, threads)
+        return (result, _nothing_dropped(result)) if return_mask else result
+    stream = as_stream(rng)
+    if return_mask:
+        result, shape, number = _core.draw(x, out, p, stream, scaling, threads, True)
+        return result, Mask(shape, p, seed=stream.seed, stream=number)
+    return _core.draw(x, out, p, stream, scaling, threads, False)
+
+
+def dropout_(
+    x: Any,
+    p: SupportsFloat = 0.5,
+    *,
+    rng: RNG = None,
+    training: bool = True,
+    scaling: Scaling = "inverted",
+    return_mask: bool = False,
+    threads: int | None = None,
+) -> Any:
+    """Apply dropout to `x` in place, without a copy, and return `x`.
+
+    Otherwise as `dropout`. The memory of `x` must be writable, and no two of its elements may share a place.
+
+    Examples
+    --------
+    >>> import numpy as np, simdrop
+    >>> x = np.ones(8, np.float32)
+    >>> simdrop.dropout_(x, 0.5, rng=42) is x
+    True
+    >>> x
+    array([2., 0., 0., 2., 2., 2., 2., 2.], dtype=float32)
+    """
+    if type(rng) is Stream and training and not return_mask:  # the usual call, without a detour
+        return _core.draw(x, x, p, rng, scaling, threads, False)
+    return dropout(x, p, rng=rng, out=x, training=training, scaling=scaling, return_mask=return_mask, threads=threads)
+
+
+def bernoulli(
+    p: SupportsFloat, size: Shape, *, rng: RNG = None, packed: bool = False, threads: int | None = None
+) -> NDArray[np.bool_] | NDArray[np.uint8]:
+    """Draw booleans that are True with probability `p`.
+
+    They are the complement of ``Mask(size, p, ...).keep()``: True where dropout would drop.
+
+    Parameters
+    ----------
+    p : float
+        Probability of True, from 0 to 1; rounded to a multiple of 2**-40.
+    size : int or sequence of int
+        Shape of the result.
+    rng : None, int, SeedSequence, Generator, BitGenerator or Stream, keyword only
+        As for `dropout`.
+    packed : bool, keyword only
+        Return bits instead, as `Mask.packed` lays them out.
+    threads : int, keyword only
+        As for `dropout`.
+
+    Returns
+    -------
+    ndarray of bool, shape `size`; or of uint8, shape (ceil(n / 8),)
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or is out of range.
+
+    Examples
+    --------
+    >>> import simdrop
+    >>> simdrop.bernoulli(0.5, 8, rng=42)
+    array([False,  True,  True, False, False, False, False, False])
+    """
+    shape = as_shape("size", size)
+    n = math.prod(shape)
+    _core.threshold(p)  # refused before the stream moves
+    stream = as_stream(rng)
+    numbers = (p, stream.seed, stream.next(), 0)
+    if packed:
+        return _core.keep_bits(n, *numbers, True, threads)
+    return _core.keep_bytes(n, *numbers, True, threads).reshape(shape)
+
+
+def random_bits(size: Shape, *, rng: RNG = None, threads: int | None = None) -> NDArray[np.uint32]:
+    """Draw uniform 32-bit words.
+
+    Word ``i`` is word ``i % 4`` of Philox block ``i // 4`` in plane 16 of the mask format.
+
+    Parameters
+    ----------
+    size : int or sequence of int
+        Shape of the result.
+    rng : None, int, SeedSequence, Generator, BitGenerator or Stream, keyword only
+        As for `dropout`.
+    threads : int, keyword only
+        As for `dropout`.
+
+    Returns
+    -------
+    ndarray of uint32, shape `size`
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument has the wrong type or is out of range.
+
+    Examples
+    --------
+    >>> import simdrop
+    >>> simdrop.random_bits(3, rng=42)
+    array([0, 0, 0], dtype=uint32)
+    """
+    shape = as_shape("size", size)
+    stream = as_stream(rng)
+    words = _core.plane_words(math.prod(shape), _core.RANDOM_BITS_PLANE, stream.seed, stream.next(), threads)
+    return words.reshape(shape)
+
+
+def _nothing_dropped(x: Any) -> Mask:
+    return Mask(_core.shape_of(x), 0.0, seed=0)
