@@ -29,9 +29,9 @@ def sample(shape: tuple[int, ...], dtype: str = "float32", order: Any = "C") -> 
 
 
 def expected(x: Array, p: float = 0.3, *, seed: int = 7, stream: int = 0, offset: int = 0, **options: Any) -> Array:
-    return simdrop.Mask(x.shape, p, seed=seed, stream=stream, offset=offset).apply(
-        np.ascontiguousarray(x).reshape(x.shape), **options
-    )
+    mask = simdrop.Mask(x.shape, p, seed=seed, stream=stream, offset=offset)
+    result: Array = mask.apply(np.array(x, order="C"), **options)
+    return result
 
 
 @pytest.mark.parametrize("order", ["C", "F"])

@@ -44,7 +44,8 @@ def source(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
 
 
 def dropped(x: Array) -> Array:
-    return simdrop.Mask(x.shape, 0.3, seed=7).apply(np.ascontiguousarray(x))
+    result: Array = simdrop.Mask(x.shape, 0.3, seed=7).apply(np.ascontiguousarray(x))
+    return result
 
 
 def files(folder: Path) -> list[str]:

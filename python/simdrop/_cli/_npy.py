@@ -11,6 +11,7 @@ import mmap
 import os
 import stat
 import struct
+import sys
 import tokenize
 import warnings
 from dataclasses import dataclass
@@ -161,9 +162,10 @@ def map_data(file: FileIO, header: Header, *, writable: bool) -> Array:
         return np.empty(header.shape, header.dtype, order=order)
     access = mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ
     mapping = mmap.mmap(file.fileno(), header.file_size, access=access)
-    if hasattr(mmap, "MADV_SEQUENTIAL") and not header.fortran_order:
+    if sys.platform != "win32" and hasattr(mmap, "MADV_SEQUENTIAL") and not header.fortran_order:
         mapping.madvise(mmap.MADV_SEQUENTIAL)
-    return np.ndarray(header.shape, header.dtype, buffer=mapping, offset=len(header.raw), order=order)
+    data: Array = np.ndarray(header.shape, header.dtype, buffer=mapping, offset=len(header.raw), order=order)
+    return data
 
 
 def flush(data: Array) -> None:

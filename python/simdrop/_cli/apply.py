@@ -19,6 +19,7 @@ from simdrop._cli._errors import CommandError, human_size, stoppable, system_err
 from simdrop._cli._npy import Array, Header, flush, map_data, open_input, read_header
 from simdrop._cli._output import new_file, reserve, write_all
 from simdrop._cli._progress import progress
+from simdrop._mask import Scaling
 
 CHUNK_BYTES = 8 << 20  # large enough for every core to have work, small beside any memory
 # Neighbours in the mask lie far apart in a Fortran-ordered file: large blocks use more of each page they touch.
@@ -40,7 +41,7 @@ class _Job:
     """The numbers of the mask, and how to apply it."""
 
     mask: simdrop.Mask
-    scaling: str
+    scaling: Scaling
     threads: int | None
 
     def part(self, start: int, shape: tuple[int, ...]) -> simdrop.Mask:
