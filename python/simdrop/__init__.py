@@ -9,8 +9,8 @@ thread count and day.
 >>> simdrop.dropout_(x, 0.5, rng=simdrop.Stream(42)) is x
 True
 >>> x
-array([[2., 0., 0., 2.],
-       [2., 2., 2., 2.]], dtype=float32)
+array([[2., 2., 0., 0.],
+       [2., 0., 2., 0.]], dtype=float32)
 """
 
 import os as _os
