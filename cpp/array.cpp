@@ -11,11 +11,12 @@ namespace py = pybind11;
 namespace simdrop {
 namespace {
 
-constexpr const char* kDTypesAccepted = "float16, bfloat16, float32 or float64 in native byte order";
+constexpr const char* kDTypesAccepted =
+    "float16, bfloat16, float32 or float64 in native byte order";
 
 [[noreturn]] void wrong_dtype(const char* name, const std::string& got) {
-  throw py::type_error(std::string(name) + ": got dtype " + got + "; accepted: " +
-                       kDTypesAccepted + ", for example " + name + ".astype(numpy.float32)");
+  throw py::type_error(std::string(name) + ": got dtype " + got + "; accepted: " + kDTypesAccepted +
+                       ", for example " + name + ".astype(numpy.float32)");
 }
 
 std::string shape_text(const std::vector<i64>& shape) {
@@ -95,8 +96,9 @@ Array from_buffer(const char* name, py::handle object) {
   else
     wrong_dtype(name, "'" + format + "' (buffer format)");
   if (view->suboffsets != nullptr)
-    throw py::type_error(std::string(name) + ": got a buffer with suboffsets; accepted: memory "
-                                             "with a shape and strides");
+    throw py::type_error(std::string(name) +
+                         ": got a buffer with suboffsets; accepted: memory "
+                         "with a shape and strides");
   result.view.data = view->buf;
   result.view.shape.assign(view->shape, view->shape + view->ndim);
   result.view.strides.assign(view->strides, view->strides + view->ndim);
@@ -206,7 +208,8 @@ Array borrow(const char* name, py::handle object) {
         std::string(name) + ": got " + Py_TYPE(object.ptr())->tp_name +
         ", whose memory cannot be taken without a copy; accepted: a NumPy array, or an object "
         "with the buffer protocol, DLPack on the CPU or __array_interface__, for example "
-        "numpy.asarray(" + name + ")");
+        "numpy.asarray(" +
+        name + ")");
   for (const i64 n : result.view.shape)
     if (n < 0) throw py::value_error(std::string(name) + ": got a negative length in its shape");
   if (result.view.data == nullptr && result.view.size() != 0)
@@ -217,8 +220,9 @@ Array borrow(const char* name, py::handle object) {
 Array borrow_writable(const char* name, py::handle object) {
   Array result = borrow(name, object);
   if (!result.writable)
-    throw py::value_error(std::string(name) + ": got read-only memory; accepted: memory that may "
-                                              "be written");
+    throw py::value_error(std::string(name) +
+                          ": got read-only memory; accepted: memory that may "
+                          "be written");
   if (!elements_are_disjoint(result.view))
     throw py::value_error(std::string(name) + ": got an array of shape " +
                           shape_text(result.view.shape) +
@@ -229,16 +233,16 @@ Array borrow_writable(const char* name, py::handle object) {
 
 py::object empty_like(py::handle x, const Array& array) {
   const py::module_ numpy = py::module_::import("numpy");
-  if (py::isinstance<py::array>(x))
-    return numpy.attr("empty_like")(x, py::arg("subok") = false);
+  if (py::isinstance<py::array>(x)) return numpy.attr("empty_like")(x, py::arg("subok") = false);
   py::object dtype = py::str(dtype_text(array.view.dtype));
   if (array.view.dtype == DType::bf16) {
     try {
       dtype = py::module_::import("ml_dtypes").attr("bfloat16");
     } catch (py::error_already_set& error) {
       if (!error.matches(PyExc_ImportError)) throw;
-      throw py::type_error("x: NumPy has no bfloat16 of its own to make the result with; "
-                           "install ml_dtypes, or give `out`");
+      throw py::type_error(
+          "x: NumPy has no bfloat16 of its own to make the result with; "
+          "install ml_dtypes, or give `out`");
     }
   }
   return numpy.attr("empty")(py::cast(array.view.shape), py::arg("dtype") = dtype);
@@ -265,8 +269,9 @@ void require_compatible(const Array& x, const Array& out) {
       if (!error.matches(PyExc_RuntimeError)) throw;  // numpy.exceptions.TooHardError
     }
   }
-  throw py::value_error("out: got memory that partly overlaps x; accepted: x itself, or memory "
-                        "apart from it");
+  throw py::value_error(
+      "out: got memory that partly overlaps x; accepted: x itself, or memory "
+      "apart from it");
 }
 
 }  // namespace simdrop

@@ -1,5 +1,5 @@
-#include "array.hpp"
 #include "arguments.hpp"
+#include "array.hpp"
 #include "bindings.hpp"
 #include "engine.hpp"
 #include "release_gil.hpp"

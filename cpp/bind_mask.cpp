@@ -76,17 +76,18 @@ py::array plane_words(const py::object& size, int plane, const py::object& seed,
 
 void bind_mask(py::module_& m) {
   m.attr("RANDOM_BITS_PLANE") = kRandomBitsPlane;
-  m.def("threshold", [](const py::object& p) { return threshold_of(probability(p)); },
-        py::arg("p"));
-  m.def("unsigned_integer",
-        [](const char* name, const py::object& value, u64 last) {
-          return unsigned_integer(name, value, last);
-        },
-        py::arg("name"), py::arg("value"), py::arg("last"));
+  m.def(
+      "threshold", [](const py::object& p) { return threshold_of(probability(p)); }, py::arg("p"));
+  m.def(
+      "unsigned_integer",
+      [](const char* name, const py::object& value, u64 last) {
+        return unsigned_integer(name, value, last);
+      },
+      py::arg("name"), py::arg("value"), py::arg("last"));
   m.def("keep_bytes", &keep_bytes, py::arg("size"), py::arg("p"), py::arg("seed"),
         py::arg("stream"), py::arg("offset"), py::arg("invert"), py::arg("threads"));
-  m.def("keep_bits", &keep_bits, py::arg("size"), py::arg("p"), py::arg("seed"),
-        py::arg("stream"), py::arg("offset"), py::arg("invert"), py::arg("threads"));
+  m.def("keep_bits", &keep_bits, py::arg("size"), py::arg("p"), py::arg("seed"), py::arg("stream"),
+        py::arg("offset"), py::arg("invert"), py::arg("threads"));
   m.def("count_kept", &kept, py::arg("size"), py::arg("p"), py::arg("seed"), py::arg("stream"),
         py::arg("offset"), py::arg("threads"));
   m.def("plane_words", &plane_words, py::arg("size"), py::arg("plane"), py::arg("seed"),

@@ -55,12 +55,13 @@ void bind_stream(py::module_& m) {
       .def_property_readonly("state", &state)
       .def("next", [](Stream& self) { return self.take(); })
       .def("spawn", &spawn, py::arg("n"))
-      .def("restore",
-           [](Stream& self, const py::object& object) {
-             const State s(object);
-             self.restore(s.seed, s.next);
-           },
-           py::arg("state"))
+      .def(
+          "restore",
+          [](Stream& self, const py::object& object) {
+            const State s(object);
+            self.restore(s.seed, s.next);
+          },
+          py::arg("state"))
       .def("__eq__",
            [](const Stream& self, const py::object& other) -> py::object {
              if (!py::isinstance<Stream>(other))
@@ -72,10 +73,11 @@ void bind_stream(py::module_& m) {
              return "simdrop.Stream(seed=" + std::to_string(self.seed()) +
                     ", stream=" + std::to_string(self.number()) + ")";
            })
-      .def(py::pickle(&state, [](const py::object& object) {
-        const State s(object);
-        return std::make_unique<Stream>(s.seed, s.next);
-      }))
+      .def(py::pickle(&state,
+                      [](const py::object& object) {
+                        const State s(object);
+                        return std::make_unique<Stream>(s.seed, s.next);
+                      }))
       .attr("__hash__") = py::none();  // it changes
 }
 

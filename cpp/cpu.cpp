@@ -60,7 +60,7 @@ struct Features {
     const std::uint32_t b7 = cpuid(7, 0).b;
     const bool ymm = (saved & 0x06) == 0x06;
     const bool zmm = (saved & 0xE6) == 0xE6;
-    const bool popcnt = bit(c1, 23);  // GCC's -mavx2 may use it
+    const bool popcnt = bit(c1, 23);                                   // GCC's -mavx2 may use it
     avx2 = ymm && popcnt && bit(c1, 28) && bit(c1, 29) && bit(b7, 5);  // AVX, F16C, AVX2
     // AVX512F, DQ, BW, VL; -mavx512f also turns on AVX2
     avx512 = avx2 && zmm && bit(b7, 16) && bit(b7, 17) && bit(b7, 30) && bit(b7, 31);

@@ -20,8 +20,6 @@ constexpr u64 kStreamBytes = u64{8} << 20;
 // Keep bits of a strided array are drawn so many at a time.
 constexpr u64 kChunk = 4 * kGranule;
 
-
-
 void contiguous(const Plan& plan, u64 first, DType dtype, const u8* x, u8* y, u64 n, int threads) {
   const u64 size = item_size(dtype);
   const bool stream = x != y && n * size >= kStreamBytes;
@@ -75,10 +73,9 @@ void strided(const Plan& plan, u64 first, DType dtype, const Loop& loop, const u
     for (u64 chunk = begin; chunk < end; chunk += kChunk) {
       const u64 m = std::min(kChunk, end - chunk);
       table.packed(plan, first + chunk, m, bits, false);
-      for_each_run(loop, chunk, chunk + m, x, y,
-                   [&](u64 i, u64 length, const u8* from, u8* to) {
-                     apply(bits, i - chunk, length, from, x_step, to, y_step, plan.scale);
-                   });
+      for_each_run(loop, chunk, chunk + m, x, y, [&](u64 i, u64 length, const u8* from, u8* to) {
+        apply(bits, i - chunk, length, from, x_step, to, y_step, plan.scale);
+      });
     }
   });
 }

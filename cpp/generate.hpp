@@ -17,7 +17,7 @@
 namespace simdrop {
 namespace {
 
-inline constexpr int kGroupBlocks = 48;  // six chains of eight lanes (AVX-512)
+inline constexpr int kGroupBlocks = 48;               // six chains of eight lanes (AVX-512)
 inline constexpr int kGroupWords = kGroupBlocks * 2;  // 64-bit words
 inline constexpr u64 kGroupElements = kGroupBlocks * kBlockElements;
 

@@ -42,8 +42,7 @@ struct Avx2 {
     if (_mm256_testz_si256(x, x)) return end;
     return append_nonzero_words<lanes>(w, number, word, index, end);
   }
-  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element,
-                     u64* rest) {
+  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element, u64* rest) {
     u64 b[lanes];
     locate_lowest<lanes>(word, index, block, b, element, rest);
     return _mm256_setr_epi64x(static_cast<long long>(b[0]), static_cast<long long>(b[1]),
@@ -108,8 +107,7 @@ struct Avx2 {
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
     const __m256i up = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7FFF)), odd);
     const __m256i quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
-    return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(up),
-                                                _mm256_castsi256_ps(quiet),
+    return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(up), _mm256_castsi256_ps(quiet),
                                                 _mm256_cmp_ps(f, f, _CMP_UNORD_Q)));
   }
   static __m256i scaled(Bfloat, const unsigned char* x, u64 w, int v, __m256 s) {

@@ -46,16 +46,15 @@ struct Avx512 {
   }
 
   // The lowest set bit of each word as an element of the group and the block of its tail word.
-  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element,
-                     u64* rest) {
+  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element, u64* rest) {
     const __m512i w = _mm512_loadu_si512(word);
     const __m512i low = _mm512_and_si512(w, _mm512_sub_epi64(_mm512_setzero_si512(), w));
     _mm512_store_si512(rest, _mm512_xor_si512(w, low));
     // the exponent of a power of two as a double is the number of its bit
     const __m512i exponent = _mm512_srli_epi64(_mm512_castpd_si512(_mm512_cvtepu64_pd(low)), 52);
     const __m512i bit = _mm512_sub_epi64(exponent, _mm512_set1_epi64(1023));
-    const __m512i j = _mm512_cvtepu32_epi64(
-        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)));
+    const __m512i j =
+        _mm512_cvtepu32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)));
     const __m512i i = _mm512_add_epi64(_mm512_slli_epi64(j, 6), bit);
     _mm256_store_si256(reinterpret_cast<__m256i*>(element), _mm512_cvtepi64_epi32(i));
     const __m512i b = _mm512_i64gather_epi64(_mm512_srli_epi64(j, 1), block, 8);
@@ -65,14 +64,18 @@ struct Avx512 {
 
   template <class T>
   static auto scale(double s) {
-    if constexpr (sizeof(T) == 8) return _mm512_set1_pd(s);
-    else return _mm512_set1_ps(static_cast<float>(s));
+    if constexpr (sizeof(T) == 8)
+      return _mm512_set1_pd(s);
+    else
+      return _mm512_set1_ps(static_cast<float>(s));
   }
 
   template <bool kStream>
   static void store(void* to, __m512i v) {
-    if constexpr (kStream) _mm512_stream_si512(static_cast<__m512i*>(to), v);
-    else _mm512_storeu_si512(to, v);
+    if constexpr (kStream)
+      _mm512_stream_si512(static_cast<__m512i*>(to), v);
+    else
+      _mm512_storeu_si512(to, v);
   }
 
   template <class M>
@@ -83,8 +86,7 @@ struct Avx512 {
   }
 
   static __m512i scaled(float, const unsigned char* x, const u64* w, int v, __m512 s) {
-    return _mm512_castps_si512(
-        _mm512_maskz_mul_ps(mask<__mmask16>(w, v), _mm512_loadu_ps(x), s));
+    return _mm512_castps_si512(_mm512_maskz_mul_ps(mask<__mmask16>(w, v), _mm512_loadu_ps(x), s));
   }
   static __m512i scaled(double, const unsigned char* x, const u64* w, int v, __m512d s) {
     return _mm512_castpd_si512(_mm512_maskz_mul_pd(mask<__mmask8>(w, v), _mm512_loadu_pd(x), s));

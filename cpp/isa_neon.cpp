@@ -49,8 +49,7 @@ struct Neon {
   static u32 append_nonzero(const u64* w, const u32* number, u64* word, u32* index, u32 end) {
     return append_nonzero_words<lanes>(w, number, word, index, end);
   }
-  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element,
-                     u64* rest) {
+  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element, u64* rest) {
     u64 tail_block[lanes];
     locate_lowest<lanes>(word, index, block, tail_block, element, rest);
     return load(tail_block);
@@ -108,8 +107,7 @@ struct Neon {
   static void apply(const u64* w, int n, const unsigned char* x, unsigned char* y, S s) {
     constexpr int kVectors = 4 * sizeof(T);  // to a word of 64 elements
     for (; n > 0; --n, ++w, x += 16 * kVectors, y += 16 * kVectors)
-      for (int v = 0; v < kVectors; ++v)
-        vst1q_u8(y + 16 * v, scaled(T{}, x + 16 * v, *w, v, s));
+      for (int v = 0; v < kVectors; ++v) vst1q_u8(y + 16 * v, scaled(T{}, x + 16 * v, *w, v, s));
   }
 
   static void expand(u64 w, unsigned char* out) { expand_bits(w, out); }

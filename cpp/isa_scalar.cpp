@@ -6,7 +6,7 @@ namespace simdrop {
 namespace {
 
 struct Scalar {
-  using Lane = u64;     // one counter
+  using Lane = u64;  // one counter
   using Product = u64;
   using Pair = u64;
   static constexpr u32 lanes = 1;
@@ -34,8 +34,7 @@ struct Scalar {
   static u32 append_nonzero(const u64* w, const u32* number, u64* word, u32* index, u32 end) {
     return append_nonzero_words<lanes>(w, number, word, index, end);
   }
-  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element,
-                     u64* rest) {
+  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element, u64* rest) {
     u64 tail_block;
     locate_lowest<lanes>(word, index, block, &tail_block, element, rest);
     return tail_block;

@@ -40,8 +40,8 @@ struct Kernels {
   }
 
   template <class T>
-  static void apply(const u64* bits, u64 bit, u64 n, const void* x, i64 x_step, void* y,
-                    i64 y_step, double scale) {
+  static void apply(const u64* bits, u64 bit, u64 n, const void* x, i64 x_step, void* y, i64 y_step,
+                    double scale) {
     if (x_step == sizeof(T) && y_step == sizeof(T)) {
       DropoutSink<V, T, false> sink(scale, x, y);
       feed_all(sink, bits, bit, n);

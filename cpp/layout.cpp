@@ -34,7 +34,8 @@ bool elements_are_disjoint(const View& view) {
   for (std::size_t d = 0; d < view.shape.size(); ++d) {
     if (view.shape[d] == 0) return true;
     if (view.shape[d] > 1)
-      axes.push_back({static_cast<u64>(std::abs(view.strides[d])), static_cast<u64>(view.shape[d])});
+      axes.push_back(
+          {static_cast<u64>(std::abs(view.strides[d])), static_cast<u64>(view.shape[d])});
   }
   std::sort(axes.begin(), axes.end(), [](const Axis& a, const Axis& b) { return a.step < b.step; });
   u64 covered = item_size(view.dtype);  // bytes that the axes so far reach

@@ -7,7 +7,7 @@
 
 namespace simdrop {
 
-int num_threads();         // what a call uses unless told otherwise
+int num_threads();                  // what a call uses unless told otherwise
 void set_num_threads(int threads);  // 0: back to what OpenMP says (OMP_NUM_THREADS, threadpoolctl)
 
 // Runs work(begin, end) on disjoint ranges that cover 0 .. n. Inner borders are multiples of

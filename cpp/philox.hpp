@@ -48,7 +48,7 @@ struct Words {
 
 template <class V>
 SIMDROP_INLINE Words<V> philox_last_round(const Counters<V>& s, typename V::Lane k0,
-                                  typename V::Lane k1) {
+                                          typename V::Lane k1) {
   const auto p0 = V::mul(s.c0, V::splat(kMul0));
   const auto p1 = V::mul(s.c2, V::splat(kMul1));
   return {V::pair(p1, s.c1, k0), V::pair(p0, s.c3, k1)};
@@ -105,7 +105,7 @@ inline PlaneScalars plane_scalars(const Plan& plan, u32 block_hi, int plane) {
 // State after round 3 for one plane.
 template <class V>
 SIMDROP_INLINE Counters<V> after_round3(const SharedRounds<V>& s, typename V::Lane c2_in,
-                                typename V::Lane c2_out) {
+                                        typename V::Lane c2_out) {
   const auto p1 = V::mul(V::xor2(s.c2_in, c2_in), V::splat(kMul1));
   return {V::xor2(V::high(p1), s.c0_mix), V::low(p1), V::xor2(s.c2_out, c2_out), s.c3_out};
 }

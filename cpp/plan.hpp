@@ -15,12 +15,12 @@ using i64 = std::int64_t;
 
 // Mask format 1 (docs/mask-format.md).
 inline constexpr int kMaskFormat = 1;
-inline constexpr int kIndexBits = 58;         // element index i < 2^58
-inline constexpr int kThresholdBits = 40;     // u(i) and T
-inline constexpr int kTailPlane = 8;          // low 32 bits of u(i)
-inline constexpr int kRandomBitsPlane = 16;   // uniform words
-inline constexpr int kSpawnPlane = 17;        // seeds of spawned streams
-inline constexpr u64 kBlockElements = 128;    // bits of one Philox block
+inline constexpr int kIndexBits = 58;        // element index i < 2^58
+inline constexpr int kThresholdBits = 40;    // u(i) and T
+inline constexpr int kTailPlane = 8;         // low 32 bits of u(i)
+inline constexpr int kRandomBitsPlane = 16;  // uniform words
+inline constexpr int kSpawnPlane = 17;       // seeds of spawned streams
+inline constexpr u64 kBlockElements = 128;   // bits of one Philox block
 inline constexpr u64 kOne = u64{1} << kThresholdBits;
 
 // Philox4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
@@ -46,7 +46,7 @@ struct Plan {
   // plane_first > plane_last: then every element is kept (top == 0) or dropped (top != 0).
   int plane_first;
   int plane_last;
-  double scale;   // multiplies kept elements; its float32 rounding is used below float64
+  double scale;  // multiplies kept elements; its float32 rounding is used below float64
 };
 
 }  // namespace simdrop

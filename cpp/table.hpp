@@ -11,8 +11,8 @@ namespace simdrop {
 using DropoutKernel = void (*)(const Plan& plan, u64 first, const void* x, void* y, u64 n,
                                bool stream);
 
-// The same with the keep bits given: bit `bit + j` of `bits` for j < n, and elements that lie x_step
-// and y_step bytes apart. Reads at most the words that hold those bits and one more.
+// The same with the keep bits given: bit `bit + j` of `bits` for j < n, and elements that lie
+// x_step and y_step bytes apart. Reads at most the words that hold those bits and one more.
 using ApplyKernel = void (*)(const u64* bits, u64 bit, u64 n, const void* x, i64 x_step, void* y,
                              i64 y_step, double scale);
 
