@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import ml_dtypes
 import numpy as np
@@ -14,6 +14,8 @@ import pytest
 from numpy.typing import NDArray
 
 DATA = Path(__file__).parent / "data"
+
+Scaling: TypeAlias = Literal["inverted", "classic"]
 
 DTYPES = ("float16", "bfloat16", "float32", "float64")
 

@@ -58,7 +58,8 @@ def block(b: U64, plane: int, seed: int, stream: int) -> U64:
 def blocks_of(first: int, count: int, per_block: int) -> U64:
     """The numbers of the blocks that hold elements first .. first + count - 1 (count > 0), per_block to a block."""
     b0, b1 = first // per_block, (first + count - 1) // per_block
-    return np.arange(b1 - b0 + 1, dtype=np.uint64) + np.uint64(b0)
+    numbers: U64 = np.arange(b1 - b0 + 1, dtype=np.uint64) + np.uint64(b0)
+    return numbers
 
 
 def plane_bits(first: int, count: int, plane: int, seed: int, stream: int) -> NDArray[np.uint8]:
@@ -90,7 +91,8 @@ def threshold(p: float) -> int:
 
 def keep(count: int, p: float, seed: int, stream: int = 0, offset: int = 0) -> NDArray[np.bool_]:
     """True where the element is kept: u(i) >= T."""
-    return uniform(offset, count, seed, stream) >= np.uint64(threshold(p))
+    kept: NDArray[np.bool_] = uniform(offset, count, seed, stream) >= np.uint64(threshold(p))
+    return kept
 
 
 def pack(flags: NDArray[np.bool_]) -> NDArray[np.uint8]:
@@ -106,7 +108,8 @@ def keep_probability(p: float) -> float:
 def widen(x: NDArray[Any]) -> NDArray[Any]:
     """x in the type in which it is computed: float32, or float64 for float64."""
     if x.dtype.name == "bfloat16":
-        return (x.view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)
+        bits: NDArray[np.uint32] = x.view(np.uint16).astype(np.uint32) << np.uint32(16)
+        return bits.view(np.float32)
     return x if x.dtype == np.float64 else x.astype(np.float32)
 
 
@@ -118,7 +121,8 @@ def narrow(y: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     odd = (bits >> np.uint32(16)) & np.uint32(1)
     rounded = (bits + np.uint32(0x7FFF) + odd) >> np.uint32(16)
     quiet_nan = (bits >> np.uint32(16)) | np.uint32(0x40)  # adding could carry a NaN into infinity or zero
-    return np.where(np.isnan(y), quiet_nan, rounded).astype(np.uint16).view(dtype)
+    chosen: NDArray[np.uint32] = np.where(np.isnan(y), quiet_nan, rounded)
+    return chosen.astype(np.uint16).view(dtype)
 
 
 def multiply(x: NDArray[Any], factor: float) -> NDArray[Any]:

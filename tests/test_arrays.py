@@ -60,7 +60,7 @@ class Subclass(np.ndarray[Any, Any]):
     """A subclass of ndarray."""
 
 
-def from_ctypes(x: NDArray[Any]) -> Any:
+def from_ctypes(x: Any) -> Any:
     return (ctypes.c_float * x.size).from_buffer(x)
 
 
@@ -129,7 +129,7 @@ def test_memoryview_of_several_dimensions(isa: str) -> None:
     simdrop.dropout_(reverse, P, rng=SEED)
     expected = reference.dropout(values.ravel()[::-1], P, SEED)
     assert_same_bits(np.frombuffer(raw)[::-1].copy(), expected)
-    half = any_bits(50, "float16")
+    half: Any = any_bits(50, "float16")
     assert memoryview(half).format == "e"
     assert_same_bits(simdrop.dropout(memoryview(half), P, rng=SEED), reference.dropout(half, P, SEED))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference
 import simdrop
-from helpers import DTYPES, PROBABILITIES, Guarded, any_bits, assert_same_bits
+from helpers import DTYPES, PROBABILITIES, Guarded, Scaling, any_bits, assert_same_bits
 from numpy.typing import NDArray
 
 LENGTHS: tuple[tuple[int, str], ...] = (
@@ -100,7 +100,7 @@ def check_materialised(n: int, p: float, offset: int) -> None:
     assert mask.count_kept() == np.count_nonzero(expected), where
 
 
-def check_applied(x: NDArray[Any], p: float, offset: int, scaling: str, align: tuple[int, int] = (0, 0)) -> None:
+def check_applied(x: NDArray[Any], p: float, offset: int, scaling: Scaling, align: tuple[int, int] = (0, 0)) -> None:
     """apply and apply_ on a copy of x that starts align[0] bytes after a boundary, out at align[1]."""
     where = f"n={x.size}, p={p!r}, offset={offset}, {x.dtype}, {scaling}, align={align}"
     mask = mask_of(x.size, p, offset)
@@ -144,7 +144,7 @@ def test_lengths(isa: str, n: int, why: str, dtype: str) -> None:
 @pytest.mark.parametrize("scaling", ["inverted", "classic"])
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("p", "why"), PROBABILITIES)
-def test_probabilities(isa: str, p: float, why: str, dtype: str, scaling: str) -> None:
+def test_probabilities(isa: str, p: float, why: str, dtype: str, scaling: Scaling) -> None:
     check_applied(any_bits(4999, dtype), p, 0, scaling)
     check_applied(any_bits(700, dtype), p, 61, scaling)
 

@@ -69,7 +69,7 @@ def test_the_right_share_is_dropped(p: float, why: str) -> None:
 def test_masks_that_differ_are_independent(p: float, other: dict[str, int], why: str) -> None:
     dropped = ~simdrop.Mask(N, p, seed=0).keep()
     others = ~simdrop.Mask(N, p, **{"seed": 0, **other}).keep()
-    assert binomial_tail(N, p * p, np.count_nonzero(dropped & others)) > TOO_UNLIKELY
+    assert binomial_tail(N, p * p, int(np.count_nonzero(dropped & others))) > TOO_UNLIKELY
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference
 import simdrop
-from helpers import DTYPES, any_bits, assert_same_bits, bits
+from helpers import DTYPES, Scaling, any_bits, assert_same_bits, bits
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -110,7 +110,8 @@ def views(draw: st.DrawFn, dtype: str) -> tuple[NDArray[Any], NDArray[Any]]:
         else slice(draw(st.integers(0, k)), draw(st.integers(0, k)))
         for k in view.shape
     )
-    return base, view[(*index, ...)]
+    key = (*index, ...)
+    return base, view[key]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -124,7 +125,8 @@ def test_strides_do_not_matter(isa: str, dtype: str, data: st.DataObject, p: flo
 
     # Into any other layout, in which the bytes between the elements stay as they are.
     wide = np.full((*(2 * k for k in view.shape[::-1]), 2), 7, view.dtype)
-    out = wide[(*(slice(None, None, -2) for _ in view.shape), ..., 1)].T
+    key: Any = (*(slice(None, None, -2) for _ in view.shape), ..., 1)
+    out = wide[key].T
     assert simdrop.dropout(view, p, rng=simdrop.Stream(3, 8), out=out) is out
     assert_same_bits(out, expected)
     if out.size:
@@ -151,7 +153,7 @@ def test_broadcast_input(isa: str, rows: int, columns: int, p: float) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(n=SIZES, p=PS, seed=SEEDS, scaling=st.sampled_from(["inverted", "classic"]))
-def test_the_ways_to_call_agree(isa: str, dtype: str, n: int, p: float, seed: int, scaling: str) -> None:
+def test_the_ways_to_call_agree(isa: str, dtype: str, n: int, p: float, seed: int, scaling: Scaling) -> None:
     x = any_bits(n, dtype)
     expected = reference.dropout(x, p, seed, scaling=scaling)
     assert_same_bits(simdrop.dropout(x, p, rng=seed, scaling=scaling), expected)

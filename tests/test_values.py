@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference
 import simdrop
-from helpers import DTYPES, PROBABILITIES, assert_same_bits, bits, dtype_of
+from helpers import DTYPES, PROBABILITIES, Scaling, assert_same_bits, bits, dtype_of
 from numpy.typing import NDArray
 
 SEED = 20260101
@@ -17,7 +17,7 @@ SEED = 20260101
 
 @pytest.mark.parametrize("scaling", ["inverted", "classic"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_every_16_bit_pattern(isa: str, dtype: str, scaling: str) -> None:
+def test_every_16_bit_pattern(isa: str, dtype: str, scaling: Scaling) -> None:
     x = np.arange(2**16, dtype=np.uint16).view(dtype_of(dtype))
     for p, _ in PROBABILITIES:
         for stream in range(3):  # a pattern that one mask drops, another keeps
@@ -63,6 +63,7 @@ SPECIAL_64 = (
 def test_special_values(isa: str, dtype: str, pattern: int, why: str) -> None:
     x = np.full(1000, pattern, f"u{dtype_of(dtype).itemsize}").view(dtype)
     for p in (0.1, 0.5, 0.9, 1e-3, 0.0):
+        scaling: Scaling
         for scaling in ("inverted", "classic"):
             mask = simdrop.Mask(x.shape, p, seed=SEED)
             got = mask.apply(x, scaling=scaling)
@@ -79,8 +80,8 @@ def kept_only(x: NDArray[Any], p: float) -> NDArray[Any]:
     mask = simdrop.Mask(wide.shape, p, seed=SEED)
     flags = mask.keep()
     assert flags.any(axis=1).all(), "every value kept at least once"
-    result = mask.apply(wide)
-    return result[np.arange(x.size), flags.argmax(axis=1)]
+    result: NDArray[Any] = mask.apply(wide)
+    return np.take_along_axis(result, flags.argmax(axis=1)[:, None], axis=1)[:, 0]
 
 
 def test_float16_by_hand(isa: str) -> None:
