@@ -89,7 +89,7 @@ def contestants(python_limit: int) -> list[Contestant]:
         Contestant("NumPy, random bytes", byte_blocks, real_p=lambda p: round(p * 256) / 256),
         Contestant("simdrop, 1 thread", library(1)),
         *([Contestant(f"simdrop, {many} threads", library(many))] if many > 1 else []),
-        Contestant("scaling (the limit)", scaling, drops=False),
+        Contestant("scaling, 1 thread", scaling, drops=False),
     ]
 
 
