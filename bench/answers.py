@@ -40,10 +40,12 @@ def count_nonzero(values: Array) -> int:
     return int(np.count_nonzero(values))
 
 
-def exact_scale(p: float, dtype: np.dtype[Any]) -> np.floating[Any]:
+def exact_scale(p: float, dtype: np.dtype[Any]) -> Any:
     """Return the scale that the mask format defines, in the compute type of `dtype`."""
     kept = 1 - round(p * 2**40) / 2**40
-    return np.float64(1 / kept) if dtype == np.float64 else np.float32(1 / kept)
+    if dtype == np.float64:
+        return np.float64(1 / kept)
+    return np.float32(1 / kept)
 
 
 def _check_kept(contestant: Contestant, source: Array, answer: Array, p: float) -> None:

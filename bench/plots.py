@@ -36,7 +36,8 @@ DPI = 130
 def _style(name: str) -> dict[str, Any]:
     """Return the line style of a contestant: simdrop stands out, the limit is dashed."""
     if name.startswith("simdrop"):
-        return {"color": SIMDROP_COLOURS.get(name.split()[-1], "#a50f15"), "linewidth": 2.6, "marker": "o", "zorder": 3}
+        colour = SIMDROP_COLOURS.get(name.removeprefix("simdrop "), "#a50f15")
+        return {"color": colour, "linewidth": 2.6, "marker": "o", "zorder": 3}
     dashed = "--" if name == "in-place scaling" else "-"
     return {"color": PEER_COLOURS.get(name, "tab:brown"), "linewidth": 1.4, "marker": ".", "linestyle": dashed}
 

@@ -149,7 +149,7 @@ def _drop_every_tenth(x: contest.Array, scale: float) -> contest.Array:
     ("answer", "complaint"),
     [
         (lambda x: x.copy(), "dropped"),
-        (lambda x: np.zeros_like(x), "dropped"),
+        (np.zeros_like, "dropped"),
         (lambda x: _drop_every_tenth(x, 1.0), "kept or dropped values are wrong"),
         (lambda x: _drop_every_tenth(x, 1 / 0.9), "the same mask"),
     ],
