@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 import matplotlib
@@ -49,6 +50,7 @@ def size_axis(axes: Axes, sizes: Sequence[int], label: str = "elements") -> None
     axes.xaxis.set_major_locator(FixedLocator([float(size) for size in sizes[::step]]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: count_name(round(value))))
+    axes.tick_params(axis="x", labelsize=8)
     axes.set_xlabel(label)
 
 
@@ -104,8 +106,8 @@ def plot_dropout(content: dict[str, Any], folder: Path, name: str) -> list[Path]
             axes.set_title(f"p = {p:g}")
         grid[0][0].set_ylabel("billions of elements a second (more is better)")
         handles, labels = grid[0][-1].get_legend_handles_labels()
-        ends = {r["contestant"]: r["giga_elements_per_second"] for r in sorted(rows, key=lambda r: r["elements"])}
-        order = sorted(range(len(labels)), key=lambda i: -ends[labels[i]])
+        speeds = {n: [r["giga_elements_per_second"] for r in rows if r["contestant"] == n] for n in names}
+        order = sorted(range(len(labels)), key=lambda i: -geometric_mean(speeds[labels[i]]))
         grid[0][-1].legend(
             [handles[i] for i in order], [labels[i] for i in order], loc="center left", bbox_to_anchor=(1.02, 0.5)
         )
