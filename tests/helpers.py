@@ -38,6 +38,22 @@ PROBABILITIES: tuple[tuple[float, str], ...] = (
     (1.0, "everything dropped"),
 )
 
+# (p, T, why): where p * 2**40 is no integer, and where it is at an end.
+THRESHOLDS: tuple[tuple[float, int, str], ...] = (
+    (0.0, 0, "nothing dropped"),
+    (1.0, 2**40, "all dropped"),
+    (2.0**-41, 0, "a half goes to the even 0"),
+    (1.5 * 2.0**-40, 2, "one and a half goes to the even 2"),
+    (2.5 * 2.0**-40, 2, "two and a half goes to the even 2"),
+    (0.5 + 2.0**-41, 2**39, "a half above an even number"),
+    (0.5 + 3 * 2.0**-41, 2**39 + 2, "a half above an odd number"),
+    (1 - 2.0**-41, 2**40, "half below the top goes to the even top"),
+    (1 - 2.0**-53, 2**40, "the largest double below 1"),
+    (float(np.nextafter(2.0**-41, 1)), 1, "just above a half"),
+    (5e-324, 0, "the smallest double"),
+    (0.1, 109951162778, "0.1 * 2**40 = 109951162777.6"),
+)
+
 
 class KnownAnswer(NamedTuple):
     counter: tuple[int, ...]

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 import reference
-from helpers import golden_blocks, golden_masks, known_answers
+from helpers import THRESHOLDS, golden_blocks, golden_masks, known_answers
 
 
 @pytest.mark.parametrize("answer", known_answers(), ids=lambda a: f"counter-{a.counter[0]:08x}")
@@ -76,19 +76,7 @@ def test_uniform_equals_a_version_in_unbounded_integers(index: int, why: str) ->
         assert reference.uniform(index, 1, seed, stream)[0] == uniform_in_python(index, seed, stream), why
 
 
-@pytest.mark.parametrize(
-    ("p", "expected", "why"),
-    [
-        (0.0, 0, "nothing dropped"),
-        (1.0, 2**40, "all dropped"),
-        (2.0**-41, 0, "a half goes to the even 0"),
-        (1.5 * 2.0**-40, 2, "one and a half goes to the even 2"),
-        (2.5 * 2.0**-40, 2, "two and a half goes to the even 2"),
-        (1 - 2.0**-41, 2**40, "half below the top goes to the even top"),
-        (5e-324, 0, "the smallest double"),
-        (0.1, 109951162778, "0.1 * 2**40 = 109951162777.6"),
-    ],
-)
+@pytest.mark.parametrize(("p", "expected", "why"), THRESHOLDS)
 def test_threshold_rounds_half_to_even(p: float, expected: int, why: str) -> None:
     assert reference.threshold(p) == expected, why
 

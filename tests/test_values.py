@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import reference
 import simdrop
-from helpers import DTYPES, PROBABILITIES, Scaling, assert_same_bits, bits, dtype_of
+from helpers import DTYPES, PROBABILITIES, THRESHOLDS, Scaling, any_bits, assert_same_bits, bits, dtype_of
 from numpy.typing import NDArray
 
 SEED = 20260101
@@ -129,6 +129,16 @@ def test_the_scale_is_exact(p: float) -> None:
     assert mask.threshold == t
     assert mask.keep_probability == (2**40 - t) / 2**40
     assert mask.scale == 1 / ((2**40 - t) / 2**40)
+
+
+@pytest.mark.parametrize(("p", "expected", "why"), THRESHOLDS)
+def test_the_threshold_rounds_half_to_even(isa: str, p: float, expected: int, why: str) -> None:
+    mask = simdrop.Mask((1000,), p, seed=SEED)
+    assert (mask.p, mask.threshold) == (p, expected), why
+    assert mask.keep_probability == (2**40 - expected) / 2**40
+    x = any_bits(1000, "float64")
+    assert_same_bits(mask.keep(), reference.keep(1000, p, SEED), why)
+    assert_same_bits(mask.apply(x), reference.dropout(x, p, SEED), why)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
