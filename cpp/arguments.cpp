@@ -6,10 +6,19 @@ namespace py = pybind11;
 
 namespace simdrop {
 
+// Messages are ASCII: a cut can then split no character, and whatever repr gives can be shown.
+// Where repr itself fails (an integer of more digits than Python converts, say) the type has to do.
 std::string shown(py::handle value) {
-  std::string text = py::repr(value).cast<std::string>();
-  if (text.size() > 80) text = text.substr(0, 77) + "...";
-  return text;
+  const auto text = py::reinterpret_steal<py::object>(PyObject_ASCII(value.ptr()));
+  const char* ascii = text ? PyUnicode_AsUTF8(text.ptr()) : nullptr;
+  if (ascii == nullptr) {
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) throw py::error_already_set();
+    PyErr_Clear();
+    return std::string("an object of type ") + Py_TYPE(value.ptr())->tp_name;
+  }
+  std::string shown(ascii);
+  if (shown.size() > 80) shown = shown.substr(0, 77) + "...";
+  return shown;
 }
 
 namespace {

@@ -1,6 +1,7 @@
 #include "array.hpp"
 
 #include <atomic>
+#include <limits>
 #include <string>
 
 #include "arguments.hpp"
@@ -70,6 +71,22 @@ Array from_ndarray(const char* name, py::handle object) {
   return result;
 }
 
+// A product of lengths or strides; what does not fit becomes a step that sizes_are_sound refuses.
+i64 times(i64 a, i64 b) {
+  const double product = static_cast<double>(a) * static_cast<double>(b);
+  return product > -0x1p62 && product < 0x1p62 ? a * b : std::numeric_limits<i64>::max();
+}
+
+std::vector<i64> c_strides(const View& view) {
+  std::vector<i64> strides(view.shape.size());
+  i64 step = static_cast<i64>(item_size(view.dtype));
+  for (std::size_t d = strides.size(); d-- > 0;) {
+    strides[d] = step;
+    step = times(step, view.shape[d]);
+  }
+  return strides;
+}
+
 // The buffer protocol. pybind11's buffer_info asks for a writable view or fails; this asks for
 // what there is.
 Array from_buffer(const char* name, py::handle object) {
@@ -101,11 +118,16 @@ Array from_buffer(const char* name, py::handle object) {
                          "with a shape and strides");
   result.view.data = view->buf;
   result.view.shape.assign(view->shape, view->shape + view->ndim);
-  result.view.strides.assign(view->strides, view->strides + view->ndim);
+  if (view->strides != nullptr)
+    result.view.strides.assign(view->strides, view->strides + view->ndim);
+  else  // C order: ctypes leaves them out even when asked for them
+    result.view.strides = c_strides(result.view);
   result.writable = view->readonly == 0;
   result.owner = owner;
   return result;
 }
+
+constexpr std::int32_t kMaxDims = 64;  // as NumPy
 
 View view_of(const char* name, const dlpack::Tensor& tensor) {
   View view;
@@ -121,15 +143,18 @@ View view_of(const char* name, const dlpack::Tensor& tensor) {
   else
     wrong_dtype(name, "code " + std::to_string(type.code) + " of " + std::to_string(type.bits) +
                           " bits (DLPack)");
+  if (tensor.ndim < 0 || tensor.ndim > kMaxDims || (tensor.ndim > 0 && tensor.shape == nullptr))
+    throw py::value_error(std::string(name) + ": got a DLPack tensor of " +
+                          std::to_string(tensor.ndim) + " dimensions" +
+                          (tensor.shape == nullptr ? " without a shape" : "") +
+                          "; accepted: 0 to 64, with one");
   const i64 item = static_cast<i64>(item_size(view.dtype));
-  view.data = static_cast<u8*>(tensor.data) + tensor.byte_offset;
+  view.data = tensor.data == nullptr ? nullptr : static_cast<u8*>(tensor.data) + tensor.byte_offset;
   view.shape.assign(tensor.shape, tensor.shape + tensor.ndim);
-  view.strides.resize(view.shape.size());
-  i64 step = item;
-  for (std::size_t d = view.shape.size(); d-- > 0;) {
-    view.strides[d] = tensor.strides != nullptr ? tensor.strides[d] * item : step;
-    step *= view.shape[d];
-  }
+  view.strides = c_strides(view);
+  if (tensor.strides != nullptr)
+    for (std::size_t d = 0; d < view.strides.size(); ++d)
+      view.strides[d] = tensor.strides[d] * item;
   return view;
 }
 
@@ -210,8 +235,9 @@ Array borrow(const char* name, py::handle object) {
         "with the buffer protocol, DLPack on the CPU or __array_interface__, for example "
         "numpy.asarray(" +
         name + ")");
-  for (const i64 n : result.view.shape)
-    if (n < 0) throw py::value_error(std::string(name) + ": got a negative length in its shape");
+  if (!sizes_are_sound(result.view))
+    throw py::value_error(std::string(name) + ": got the shape " + shape_text(result.view.shape) +
+                          "; accepted: lengths of 0 and above, at most 2**58 elements in memory");
   if (result.view.data == nullptr && result.view.size() != 0)
     throw py::value_error(std::string(name) + ": got a null pointer as its memory");
   return result;
@@ -245,7 +271,10 @@ py::object empty_like(py::handle x, const Array& array) {
           "install ml_dtypes, or give `out`");
     }
   }
-  return numpy.attr("empty")(py::cast(array.view.shape), py::arg("dtype") = dtype);
+  py::tuple shape(array.view.shape.size());
+  for (std::size_t d = 0; d < array.view.shape.size(); ++d)
+    shape[d] = py::int_(array.view.shape[d]);
+  return numpy.attr("empty")(shape, py::arg("dtype") = dtype);
 }
 
 void require_compatible(const Array& x, const Array& out) {
@@ -256,7 +285,7 @@ void require_compatible(const Array& x, const Array& out) {
     throw py::value_error("out: got shape " + shape_text(out.view.shape) +
                           "; accepted: that of x, " + shape_text(x.view.shape));
   if (x.view.size() == 0) return;
-  if (x.view.data == out.view.data && x.view.strides == out.view.strides) return;
+  if (same_elements(x.view, out.view)) return;
   const Extent a = extent(x.view);
   const Extent b = extent(out.view);
   if (a.high <= b.low || b.high <= a.low) return;

@@ -28,14 +28,76 @@ void use_isa(const py::object& name) {
 void bind_runtime(py::module_& m) {
   m.attr("MASK_FORMAT") = kMaskFormat;
   m.attr("INDEX_BITS") = kIndexBits;
-  m.def("available_isas", &available_isas);
-  m.def("active_isa", [] { return active_table().name; });
-  m.def("use_isa", &use_isa, py::arg("name"));
-  m.def("cpu_name", &cpu_name);
-  m.def("get_num_threads", &num_threads);
+  m.def("available_isas", &available_isas,
+        R"(Return the instruction sets that can be used here, best first.
+
+Examples
+--------
+>>> import simdrop
+>>> simdrop.available_isas()[-1]
+'scalar'
+)");
+  m.def("active_isa", [] { return active_table().name; }, R"(Return the instruction set in use.
+
+Examples
+--------
+>>> import simdrop
+>>> simdrop.active_isa() in simdrop.available_isas()
+True
+)");
+  m.def("use_isa", &use_isa, py::arg("name"), R"(Use another instruction set, for all threads.
+
+Results are the same on every one. The environment variable SIMDROP_ISA does the same at import.
+
+Parameters
+----------
+name : str
+    One of `available_isas`.
+
+Raises
+------
+ValueError
+    If it is not one of them; nothing has changed then.
+
+Examples
+--------
+>>> import simdrop
+>>> before = simdrop.active_isa()
+>>> simdrop.use_isa("scalar")
+>>> simdrop.active_isa()
+'scalar'
+>>> simdrop.use_isa(before)
+)");
+  m.def("cpu_name", &cpu_name, "Return what the processor calls itself; empty if it does not say.");
+  m.def("get_num_threads", &num_threads, R"(Return how many threads a large array is spread over.
+
+Unless `set_num_threads` has said otherwise, that is what OpenMP says (OMP_NUM_THREADS, threadpoolctl).
+
+Examples
+--------
+>>> import simdrop
+>>> simdrop.get_num_threads() >= 1
+True
+)");
   m.def(
       "set_num_threads", [](const py::object& threads) { set_num_threads(thread_count(threads)); },
-      py::arg("threads"));
+      py::arg("threads"), R"(Set how many threads a large array is spread over.
+
+Results do not depend on it.
+
+Parameters
+----------
+threads : int or None
+    None goes back to what OpenMP says.
+
+Examples
+--------
+>>> import simdrop
+>>> simdrop.set_num_threads(1)
+>>> simdrop.get_num_threads()
+1
+>>> simdrop.set_num_threads(None)
+)");
 }
 
 }  // namespace simdrop

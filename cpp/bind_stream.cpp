@@ -10,18 +10,30 @@ namespace {
 
 constexpr u64 kLast = ~u64{0};
 
-py::tuple state(const Stream& stream) { return py::make_tuple(stream.seed(), stream.number()); }
+py::int_ as_int(StreamNumber number) {
+  return number.used_up ? py::int_(1) << py::int_(64) : py::int_(number.value);
+}
+
+py::tuple state(const Stream& stream) {
+  return py::make_tuple(stream.seed(), as_int(stream.number()));
+}
+
+// 0 to 2^64, the last of which says that all numbers are used up.
+StreamNumber stream_number(const py::object& value) {
+  if (PyLong_Check(value.ptr()) && value.equal(as_int({0, true}))) return {0, true};
+  return {unsigned_integer("stream", value, kLast), false};
+}
 
 struct State {
   u64 seed;
-  u64 next;
+  StreamNumber next;
 
   explicit State(const py::object& object) {
     if (!py::isinstance<py::sequence>(object) || py::len(object) != 2)
       throw py::type_error("state: got " + shown(object) + "; accepted: a pair (seed, stream)");
     const py::sequence pair = object;
     seed = unsigned_integer("seed", pair[0], kLast);
-    next = unsigned_integer("stream", pair[1], kLast);
+    next = stream_number(pair[1]);
   }
 };
 
@@ -37,31 +49,103 @@ py::list spawn(Stream& stream, const py::object& n) {
   const u64 first = stream.take(count);
   py::list children;
   for (u64 i = 0; i < count; ++i)
-    children.append(std::make_unique<Stream>(child_seed(stream.seed(), first + i), 0));
+    children.append(
+        std::make_unique<Stream>(child_seed(stream.seed(), first + i), StreamNumber{0, false}));
   return children;
 }
 
 }  // namespace
 
 void bind_stream(py::module_& m) {
-  py::class_<Stream>(m, "Stream")
-      .def(py::init([](const py::object& seed, const py::object& stream) {
+  py::class_<Stream> stream(m, "Stream",
+                            R"(A stream of draws: a seed, and the number that the next draw takes.
+
+Each call that is given the stream takes the next number, so that no two draws are alike. Two
+integers are all there is to save in a checkpoint. Any number of threads may share a stream.
+
+Parameters
+----------
+seed : int
+    From 0 to 2**64 - 1.
+stream : int
+    The first number; 2**64 means that all of them are used up.
+
+Examples
+--------
+>>> import simdrop
+>>> stream = simdrop.Stream(42)
+>>> stream.next(), stream.next(), stream
+(0, 1, simdrop.Stream(seed=42, stream=2))
+)");
+  stream
+      .def(py::init([](const py::object& seed, const py::object& number) {
              return std::make_unique<Stream>(unsigned_integer("seed", seed, kLast),
-                                             unsigned_integer("stream", stream, kLast));
+                                             stream_number(number));
            }),
            py::arg("seed"), py::arg("stream") = 0)
-      .def_property_readonly("seed", &Stream::seed)
-      .def_property_readonly("stream", &Stream::number)
-      .def_property_readonly("state", &state)
-      .def("next", [](Stream& self) { return self.take(); })
-      .def("spawn", &spawn, py::arg("n"))
+      .def_property_readonly("seed", &Stream::seed, "The seed.")
+      .def_property_readonly(
+          "stream", [](const Stream& self) { return as_int(self.number()); },
+          "The number that the next draw takes; 2**64 when all are used up.")
+      .def_property_readonly("state", &state,
+                             "The pair (seed, stream), from which `Stream` makes an equal stream.")
+      .def(
+          "next", [](Stream& self) { return self.take(); },
+          R"(Take the next number, which no other thread gets.
+
+Raises
+------
+OverflowError
+    If all numbers below 2**64 are used up.
+
+Examples
+--------
+>>> import simdrop
+>>> simdrop.Stream(42, 7).next()
+7
+)")
+      .def("spawn", &spawn, py::arg("n"),
+           R"(Take `n` numbers and make an independent stream of each.
+
+Parameters
+----------
+n : int
+    How many; at most 2**32.
+
+Returns
+-------
+list of Stream
+
+Examples
+--------
+>>> import simdrop
+>>> [child.stream for child in simdrop.Stream(42).spawn(3)]
+[0, 0, 0]
+)")
       .def(
           "restore",
           [](Stream& self, const py::object& object) {
             const State s(object);
             self.restore(s.seed, s.next);
           },
-          py::arg("state"))
+          py::arg("state"), R"(Go back to a state, which nobody may draw from meanwhile.
+
+Parameters
+----------
+state : pair of int
+    What `state` gave.
+
+Examples
+--------
+>>> import simdrop
+>>> stream = simdrop.Stream(42)
+>>> state = stream.state
+>>> stream.next(), stream.next()
+(0, 1)
+>>> stream.restore(state)
+>>> stream.next()
+0
+)")
       .def("__eq__",
            [](const Stream& self, const py::object& other) -> py::object {
              if (!py::isinstance<Stream>(other))
@@ -71,14 +155,14 @@ void bind_stream(py::module_& m) {
       .def("__repr__",
            [](const Stream& self) {
              return "simdrop.Stream(seed=" + std::to_string(self.seed()) +
-                    ", stream=" + std::to_string(self.number()) + ")";
+                    ", stream=" + py::str(as_int(self.number())).cast<std::string>() + ")";
            })
-      .def(py::pickle(&state,
-                      [](const py::object& object) {
-                        const State s(object);
-                        return std::make_unique<Stream>(s.seed, s.next);
-                      }))
-      .attr("__hash__") = py::none();  // it changes
+      // A pickle holds the class by its public name and the two numbers: that is its format.
+      .def("__reduce__", [](const py::object& self) {
+        return py::make_tuple(py::type::of(self), state(self.cast<const Stream&>()));
+      });
+  stream.attr("__hash__") = py::none();  // it changes
+  stream.attr("__module__") = "simdrop";
 }
 
 }  // namespace simdrop

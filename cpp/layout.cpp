@@ -1,6 +1,7 @@
 #include "layout.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 namespace simdrop {
@@ -14,6 +15,27 @@ u64 View::size() const {
   u64 n = 1;
   for (const i64 length : shape) n *= static_cast<u64>(length);
   return n;
+}
+
+bool same_elements(const View& x, const View& y) {
+  if (x.data != y.data || x.shape != y.shape) return false;
+  for (std::size_t d = 0; d < x.shape.size(); ++d)
+    if (x.shape[d] > 1 && x.strides[d] != y.strides[d]) return false;
+  return true;
+}
+
+bool sizes_are_sound(const View& view) {
+  // Doubles lose nothing that matters here: the limits are far below those of the integers.
+  double elements = 1, reach = 0;
+  bool empty = false;
+  for (std::size_t d = 0; d < view.shape.size(); ++d) {
+    const auto length = static_cast<double>(view.shape[d]);
+    if (length < 0) return false;
+    empty = empty || length == 0;
+    elements *= length;
+    reach += (length - 1) * std::fabs(static_cast<double>(view.strides[d]));
+  }
+  return empty || (elements <= 0x1p58 && reach < 0x1p62);
 }
 
 Extent extent(const View& view) {

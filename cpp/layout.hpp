@@ -18,6 +18,13 @@ struct View {
 
 u64 item_size(DType dtype);
 
+// True if x and y have the same elements in the same order. Strides of axes of length 1 mean
+// nothing.
+bool same_elements(const View& x, const View& y);
+
+// True if the number of elements is at most 2^58 and no distance between elements overflows.
+bool sizes_are_sound(const View& view);
+
 // Lowest and one past the highest byte of a view that is not empty.
 struct Extent {
   std::uintptr_t low, high;

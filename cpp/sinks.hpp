@@ -75,22 +75,40 @@ class StridedSink {
   i64 y_step_;
 };
 
+// Stretches of a mask (see generate.hpp) may end inside a byte; the next one goes on there.
 struct BitSink {
-  unsigned char* out;
+  unsigned char* out;  // the byte of the next bit
   u64 flip;
+  unsigned used = 0;  // bits of that byte that are written already
 
   unsigned lead(u64) const { return 0; }
   void words(const u64* w, int n) {
+    if (used != 0) {
+      for (int j = 0; j < n; ++j) append(w[j] ^ flip, 64);
+      return;
+    }
     for (int j = 0; j < n; ++j) {
       const u64 v = w[j] ^ flip;
       __builtin_memcpy(out + 8 * j, &v, 8);
     }
     out += 8 * n;
   }
-  void partial(u64 w, unsigned n) {
-    const u64 v = (w ^ flip) & low_mask(n);
+  void partial(u64 w, unsigned n) { append((w ^ flip) & low_mask(n), n); }
+
+ private:
+  void append(u64 v, unsigned n) {
+    if (used != 0) {
+      const unsigned room = 8 - used;
+      *out = static_cast<unsigned char>(*out | v << used);
+      used += n < room ? n : room;
+      if (n < room) return;
+      ++out;
+      v >>= room;
+      n -= room;
+    }
     __builtin_memcpy(out, &v, (n + 7) / 8);
-    out += (n + 7) / 8;
+    out += n / 8;
+    used = n % 8;
   }
 };
 

@@ -137,10 +137,10 @@ def dropout(
 ) -> NDArray[Any]:
     """Dropout while training. Elements are numbered in C order, whatever the strides."""
     flat = x.ravel(order="C")
-    if threshold(p) == 0 or threshold(p) == 2**40 or scaling == "classic":
+    if threshold(p) == 0 or threshold(p) == 2**40:
         kept = flat
-    else:
-        kept = multiply(flat, 1.0 / keep_probability(p))
+    else:  # times 1 leaves every number as it is, and makes a signalling NaN quiet
+        kept = multiply(flat, 1.0 if scaling == "classic" else 1.0 / keep_probability(p))
     chosen = np.where(keep(flat.size, p, seed, stream, offset), kept, np.zeros(1, x.dtype))
     return chosen.reshape(x.shape)
 

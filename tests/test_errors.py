@@ -73,7 +73,8 @@ def test_seed_and_stream(value: Any, error: type[Exception], came: str) -> None:
     refused(lambda: simdrop.Mask(3, 0.5, seed=value), error, "seed", came)
     refused(lambda: simdrop.Mask(3, 0.5, seed=1, stream=value), error, "stream", came)
     refused(lambda: simdrop.Stream(value), error, "seed", came)
-    refused(lambda: simdrop.Stream(1, value), error, "stream", came)
+    if value != 2**64:  # the state of a stream whose numbers are used up
+        refused(lambda: simdrop.Stream(1, value), error, "stream", came)
     x = x32()
     before = x.copy()
     refused(lambda: simdrop.dropout(x, 0.5, rng=value), error, "(rng|seed)", came)
@@ -83,7 +84,8 @@ def test_seed_and_stream(value: Any, error: type[Exception], came: str) -> None:
     np.testing.assert_array_equal(x, before)
     stream = simdrop.Stream(3, 4)
     refused(lambda: stream.restore((value, 0)), error, "(state|seed)", came)
-    refused(lambda: stream.restore((0, value)), error, "(state|stream)", came)
+    if value != 2**64:
+        refused(lambda: stream.restore((0, value)), error, "(state|stream)", came)
     assert stream.state == (3, 4), "a refused state changes nothing"
 
 
