@@ -1,0 +1,82 @@
+// One call of one kernel, compared byte for byte with the definition.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "definition.hpp"
+#include "guarded.hpp"
+#include "table.hpp"
+
+namespace harness {
+
+// Every entry of the table has a check below. Whoever adds an entry adds one, and counts it here.
+inline constexpr std::size_t kEntries = 2 * simdrop::kDTypes + 3;
+static_assert(sizeof(simdrop::KernelTable) == sizeof(const char*) + kEntries * sizeof(void (*)()),
+              "a kernel without a check");
+
+// The numbers of a mask, and those of its elements by the definition.
+struct Mask {
+  definition::Source source;
+  std::uint64_t threshold;
+  std::uint64_t first;
+  std::vector<std::uint64_t> u;
+
+  std::uint64_t n() const { return u.size(); }
+  bool keep(std::uint64_t j) const { return u[j] >= threshold; }
+};
+
+struct Places {
+  std::size_t x_offset = 0;  // addresses modulo 64
+  std::size_t y_offset = 0;
+  Side side = Side::end;
+};
+
+class Checker {
+ public:
+  explicit Checker(std::size_t capacity) : x_(capacity), y_(capacity) {}
+
+  // `values` gives the bits of the elements of x, of which a dtype takes as many as it has.
+  void dropout(const simdrop::KernelTable& table, simdrop::DType dtype, const Mask& mask,
+               double scale, const std::vector<std::uint64_t>& values, bool in_place,
+               bool bypass_cache, Places places);
+  // Keep bits given; steps in bytes.
+  void apply(const simdrop::KernelTable& table, simdrop::DType dtype, const Mask& mask,
+             std::uint64_t first_bit, double scale, const std::vector<std::uint64_t>& values,
+             std::int64_t x_step, std::int64_t y_step, Places places);
+  void packed(const simdrop::KernelTable& table, const Mask& mask, bool invert, Places places);
+  void bytes(const simdrop::KernelTable& table, const Mask& mask, bool invert, Places places);
+  void count(const simdrop::KernelTable& table, const Mask& mask);
+  // `n` words of one plane from word `first`, which is a multiple of 4.
+  void words(const simdrop::KernelTable& table, const definition::Source& source, int plane,
+             std::uint64_t first, std::uint64_t n, Places places);
+
+  std::uint64_t calls() const { return calls_; }
+  std::uint64_t failures() const { return failures_; }
+  // A fingerprint of all bytes that kernels wrote, equal wherever the same checks ran.
+  std::uint64_t digest() const { return digest_; }
+  void restart_digest() { digest_ = 0xCBF29CE484222325; }
+
+ private:
+  template <class T>
+  void dropout_of(const simdrop::KernelTable& table, simdrop::DType dtype, const Mask& mask,
+                  double scale, const std::vector<std::uint64_t>& values, bool in_place,
+                  bool bypass_cache, Places places);
+  template <class T>
+  void apply_of(const simdrop::KernelTable& table, simdrop::DType dtype, const Mask& mask,
+                std::uint64_t first_bit, double scale, const std::vector<std::uint64_t>& values,
+                std::int64_t x_step, std::int64_t y_step, Places places);
+  void bits_or_bytes(const simdrop::KernelTable& table, const Mask& mask, bool invert,
+                     Places places, bool as_bits);
+  void compare(const std::string& what, const unsigned char* got,
+               const std::vector<unsigned char>& expected);
+  void expect(const std::string& what, bool holds);
+
+  Guarded x_, y_;
+  std::uint64_t calls_ = 0;
+  std::uint64_t failures_ = 0;
+  std::uint64_t digest_ = 0xCBF29CE484222325;
+};
+
+}  // namespace harness

@@ -1,0 +1,275 @@
+// Proves and times every kernel of every instruction set of this machine, without Python.
+//
+//   kernel_harness [--quick] [--expect NAME,NAME,...] [--time]
+//
+// --expect fails unless exactly these instruction sets are found, best first: a test that silently
+// ran on less would prove less. --quick takes fewer inputs (for emulators). --time measures.
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <string>
+
+#include "check.hpp"
+#include "dispatch.hpp"
+#include "inputs.hpp"
+#include "make_plan.hpp"
+
+namespace {
+
+using harness::Checker;
+using harness::Mask;
+using harness::Places;
+using harness::Side;
+using simdrop::DType;
+using simdrop::KernelTable;
+using std::uint64_t;
+
+constexpr DType kDTypes[] = {DType::f16, DType::bf16, DType::f32, DType::f64};
+constexpr uint64_t kItem[] = {2, 2, 4, 8};
+constexpr uint64_t kTenth = 109951162778;  // p = 0.1, for checks that are about something else
+constexpr std::size_t kCapacity = harness::kLongest * 8 * 3 + 4096;
+
+double scale_of(uint64_t threshold) {
+  return threshold >> 40 != 0 ? 1.0 : 1.0 / (1.0 - std::ldexp(static_cast<double>(threshold), -40));
+}
+
+Mask part(const Mask& whole, uint64_t n) {
+  return {whole.source,
+          whole.threshold,
+          whole.first,
+          {whole.u.begin(), whole.u.begin() + static_cast<std::ptrdiff_t>(n)}};
+}
+
+// All that a mask can be used for, with the addresses given.
+void check_all(Checker& checker, const KernelTable& table, const Mask& mask, DType dtype,
+               Places places) {
+  static const std::vector<uint64_t> values = harness::special_values();
+  const double scale = scale_of(mask.threshold);
+  const bool in_place = mask.n() % 2 == 0;
+  checker.dropout(table, dtype, mask, scale, values, in_place, false, places);
+  checker.packed(table, mask, false, places);
+  checker.bytes(table, mask, mask.n() % 3 == 0, places);
+  checker.count(table, mask);
+}
+
+// Lengths and starts: every border of the generator.
+void check_borders(Checker& checker, const KernelTable& table, bool quick) {
+  unsigned number = 0;
+  for (const uint64_t start : harness::kStarts) {
+    const definition::Source source = harness::kSources[number % std::size(harness::kSources)];
+    const uint64_t threshold = number % 3 == 0 ? uint64_t{1} << 39 : kTenth;
+    const uint64_t longest = quick ? 6208 : harness::kLongest;
+    const Mask whole{source, threshold, start, definition::uniforms(source, start, longest)};
+    for (const uint64_t n : harness::kLengths) {
+      if (n > longest) continue;
+      const Side side = number % 2 == 0 ? Side::end : Side::start;
+      const DType dtype = kDTypes[number % 4];
+      check_all(checker, table, part(whole, n), dtype, {0, 0, side});
+      ++number;
+    }
+  }
+}
+
+// Thresholds and sources: every path through the planes, the ties and the arithmetic.
+void check_probabilities(Checker& checker, const KernelTable& table, bool quick) {
+  const std::vector<uint64_t> values = harness::special_values();
+  for (const definition::Source& source : harness::kSources) {
+    const uint64_t n = quick ? 1500 : 7001;
+    const uint64_t start = 77;
+    Mask mask{source, 0, start, definition::uniforms(source, start, n)};
+    // The number of an element itself as the threshold, and the two beside it: it is dropped from
+    // exactly one more than its number on.
+    std::vector<uint64_t> thresholds;
+    for (const auto& [value, why] : harness::kThresholds) thresholds.push_back(value);
+    for (const uint64_t u : {mask.u[0], mask.u[n / 2]}) {
+      thresholds.push_back(u);
+      thresholds.push_back(u + 1);
+    }
+    for (const uint64_t threshold : thresholds) {
+      mask.threshold = threshold;
+      for (const DType dtype : kDTypes) {
+        checker.dropout(table, dtype, mask, scale_of(threshold), values, true, false, {});
+        checker.dropout(table, dtype, mask, 1.0, values, false, false, {});  // classic
+      }
+      for (const bool invert : {false, true}) {
+        checker.packed(table, mask, invert, {});
+        checker.bytes(table, mask, invert, {});
+      }
+      checker.count(table, mask);
+    }
+  }
+}
+
+// Addresses: every offset in a cache line for the output, some for the input, and stores that
+// bypass the cache, which need alignment.
+void check_addresses(Checker& checker, const KernelTable& table, bool quick) {
+  const std::vector<uint64_t> values = harness::special_values();
+  const definition::Source source = harness::kSources[4];
+  const Mask whole{source, kTenth, 5, definition::uniforms(source, 5, 7000)};
+  for (const uint64_t n : {uint64_t{61}, uint64_t{700}, uint64_t{6800}}) {
+    if (quick && n > 700) continue;
+    const Mask mask = part(whole, n);
+    for (std::size_t y = 0; y < 64; y += quick ? 7 : 1) {
+      for (const std::size_t x : {std::size_t{0}, std::size_t{1}, std::size_t{32}, y}) {
+        const DType dtype = kDTypes[(x + y / 2) % 4];
+        const Places places{x, y, (x + y) % 2 == 0 ? Side::end : Side::start};
+        checker.dropout(table, dtype, mask, 1.25, values, false, true, places);
+        checker.dropout(table, dtype, mask, 1.25, values, false, false, places);
+      }
+      for (const DType dtype : kDTypes)
+        checker.dropout(table, dtype, mask, 1.25, values, true, y % 3 == 0, {0, y, Side::end});
+      checker.packed(table, mask, false, {0, y, Side::end});
+      checker.bytes(table, mask, false, {0, y, Side::start});
+    }
+  }
+}
+
+// Given bits and strides: every bit offset, and steps of all kinds.
+void check_apply(Checker& checker, const KernelTable& table, bool quick) {
+  const std::vector<uint64_t> values = harness::special_values();
+  const definition::Source source = harness::kSources[1];
+  const Mask whole{source, uint64_t{3} << 38, 0, definition::uniforms(source, 0, 7000)};
+  for (const DType dtype : kDTypes) {
+    const auto item = static_cast<std::int64_t>(kItem[static_cast<int>(dtype)]);
+    const std::int64_t steps[][2] = {
+        {item, item},          // dense
+        {-item, item},         // backwards
+        {2 * item, 3 * item},  // every second, every third
+        {item + 1, item},      // unaligned elements
+        {item, -2 * item},     // scattered backwards
+        {0, item},             // one element broadcast
+    };
+    for (const auto& step : steps) {
+      if (step[0] == 0) continue;  // broadcast inputs are copied element by element: see below
+      for (uint64_t bit = 0; bit < 70; bit += quick ? 13 : 3)
+        for (const uint64_t n : {1, 63, 64, 65, 200})
+          checker.apply(
+              table, dtype, part(whole, n), bit, 1.25, values, step[0], step[1],
+              {static_cast<std::size_t>(bit) % 64, 0, bit % 2 == 0 ? Side::end : Side::start});
+      checker.apply(table, dtype, part(whole, quick ? 700 : 7000), 11, 1.25, values, step[0],
+                    step[1], {});
+    }
+    // A step of zero: one value for all, so that every place holds it.
+    checker.apply(table, dtype, part(whole, 500), 5, 1.25, {values[20]}, 0, item, {});
+  }
+}
+
+// Planes as they are: uniform words, seeds of streams, and the planes of a mask.
+void check_words(Checker& checker, const KernelTable& table) {
+  for (const definition::Source& source : harness::kSources)
+    for (const int plane : {0, 7, 8, 16, 17, 255})
+      for (const uint64_t first : {uint64_t{0}, uint64_t{4}, (uint64_t{1} << 34) - 8})
+        for (const uint64_t n : {1, 2, 3, 4, 5, 31, 193, 400})
+          checker.words(table, source, plane, first, n, {});
+}
+
+// Thresholds from p, where rounding matters.
+bool thresholds_are_right() {
+  const double half = std::ldexp(1.0, -41);
+  const struct {
+    double p;
+    uint64_t expected;
+  } cases[] = {
+      {0.0, 0},
+      {1.0, uint64_t{1} << 40},
+      {0.5, uint64_t{1} << 39},
+      {0.1, kTenth},
+      {half, 0},                       // a tie, to even
+      {3 * half, 2},                   // a tie, to even
+      {std::nextafter(half, 1.0), 1},  // just above a tie
+      {5e-324, 0},                     // the smallest double
+      {std::nextafter(1.0, 0.0), uint64_t{1} << 40},
+  };
+  bool right = true;
+  for (const auto& c : cases)
+    if (simdrop::threshold_of(c.p) != c.expected) {
+      std::fprintf(stderr, "FAILED: threshold of %.17g\n", c.p);
+      right = false;
+    }
+  return right;
+}
+
+// Billions of elements a second, the best of several runs, in an array that fits into L2.
+void time_kernels(const KernelTable& table) {
+  constexpr uint64_t n = uint64_t{1} << 16;
+  static std::vector<unsigned char> x(n * 8 + 64);
+  const auto rate = [&](auto call) {
+    double best = 0;
+    for (int run = 0; run < 30; ++run) {
+      const auto start = std::chrono::steady_clock::now();
+      for (int k = 0; k < 4; ++k) call();
+      const std::chrono::duration<double, std::nano> took =
+          std::chrono::steady_clock::now() - start;
+      best = std::max(best, 4 * static_cast<double>(n) / took.count());
+    }
+    return best;
+  };
+  unsigned char* to = x.data() + (64 - reinterpret_cast<std::uintptr_t>(x.data()) % 64);
+  for (const double p : {0.5, 0.1}) {
+    const simdrop::Plan plan = simdrop::mask_plan(simdrop::threshold_of(p), 42, 0, 1.0);
+    std::printf("%-8s p %.1f  G elements/s: ", table.name, p);
+    const char* names[] = {"f16", "bf16", "f32", "f64"};
+    for (int d = 0; d < 4; ++d)
+      std::printf("%s %.2f  ", names[d],
+                  rate([&] { table.dropout[d](plan, 0, to, to, n, false); }));
+    std::printf("packed %.2f  ", rate([&] { table.packed(plan, 0, n, to, false); }));
+    std::printf("bytes %.2f  ", rate([&] { table.bytes(plan, 0, n, to, false); }));
+    uint64_t kept = 0;
+    std::printf("count %.2f", rate([&] { kept += table.count(plan, 0, n); }));
+    std::printf("  (kept %.4f)\n", static_cast<double>(kept) / (120.0 * static_cast<double>(n)));
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  bool quick = false, timing = false;
+  std::string expected;
+  for (int a = 1; a < argc; ++a) {
+    if (std::strcmp(argv[a], "--quick") == 0) {
+      quick = true;
+    } else if (std::strcmp(argv[a], "--time") == 0) {
+      timing = true;
+    } else if (std::strcmp(argv[a], "--expect") == 0 && a + 1 < argc) {
+      expected = argv[++a];
+    } else {
+      std::fprintf(stderr, "usage: %s [--quick] [--expect NAME,NAME,...] [--time]\n", argv[0]);
+      return 2;
+    }
+  }
+  std::string found;
+  for (const KernelTable* table : simdrop::available_tables()) {
+    if (!found.empty()) found += ',';
+    found += table->name;
+  }
+  std::printf("instruction sets: %s\n", found.c_str());
+  if (!expected.empty() && found != expected) {
+    std::fprintf(stderr, "FAILED: expected %s\n", expected.c_str());
+    return 1;
+  }
+  if (timing) {
+    for (const KernelTable* table : simdrop::available_tables()) time_kernels(*table);
+    return 0;
+  }
+  bool good = thresholds_are_right();
+  Checker checker(kCapacity);
+  uint64_t first_digest = 0;
+  for (const KernelTable* table : simdrop::available_tables()) {
+    checker.restart_digest();
+    const uint64_t before = checker.calls();
+    check_borders(checker, *table, quick);
+    check_probabilities(checker, *table, quick);
+    check_addresses(checker, *table, quick);
+    check_apply(checker, *table, quick);
+    check_words(checker, *table);
+    std::printf("%-8s %llu calls, digest %016llx\n", table->name,
+                static_cast<unsigned long long>(checker.calls() - before),
+                static_cast<unsigned long long>(checker.digest()));
+    if (first_digest == 0) first_digest = checker.digest();
+    good = good && checker.digest() == first_digest;
+  }
+  good = good && checker.failures() == 0;
+  std::printf("%llu calls, %llu failures: %s\n", static_cast<unsigned long long>(checker.calls()),
+              static_cast<unsigned long long>(checker.failures()), good ? "passed" : "FAILED");
+  return good ? 0 : 1;
+}
