@@ -37,8 +37,8 @@ int num_threads() {
 
 void set_num_threads(int threads) { chosen_threads.store(threads, std::memory_order_relaxed); }
 
-void parallel_ranges(u64 n, u64 granule, u64 worthwhile, int threads,
-                     const std::function<void(u64, u64)>& work) {
+void parallel_ranges(u64 n, [[maybe_unused]] u64 granule, [[maybe_unused]] u64 worthwhile,
+                     [[maybe_unused]] int threads, const std::function<void(u64, u64)>& work) {
   u64 pieces = 1;
 #ifdef _OPENMP
   if (!forked.load(std::memory_order_relaxed)) {

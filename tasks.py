@@ -1,0 +1,318 @@
+"""Every developer task in one place: ``python tasks.py`` lists them, ``python tasks.py NAME ...`` runs them.
+
+``.ci/run`` makes a fresh environment and runs the same tasks. The standard library is all this file needs; the tools
+that a task calls come from the ``dev`` extra or from the system, and a task whose tool is missing says so and is
+skipped. Build directories lie under ``build/``, which git ignores.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+BUILD = ROOT / "build"
+
+
+class SkippedError(Exception):
+    """A tool is missing; the text says which."""
+
+
+TASKS: dict[str, Callable[[], None]] = {}
+# What .ci/run does after the two commands of the README, in this order.
+CI = [
+    "lint",
+    "types",
+    "cpp-release",
+    "cpp-debug",
+    "cpp-clang",
+    "cpp-aarch64",
+    "sanitize",
+    "thread-sanitizer",
+    "fuzz",
+    "python-asan",
+    "package",
+]
+
+
+def task(function: Callable[[], None]) -> Callable[[], None]:
+    """List a function under its name, with dashes for underscores."""
+    TASKS[function.__name__.replace("_", "-")] = function
+    return function
+
+
+def need(*tools: str) -> None:
+    """Skip the task unless these programs can be found beside this Python or on the path."""
+    missing = [tool for tool in tools if shutil.which(tool, path=search_path()) is None]
+    if missing:
+        raise SkippedError(f"{', '.join(missing)} not found")
+
+
+def search_path() -> str:
+    """Return the path on which tools are looked for: this environment first."""
+    return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+
+
+def run(*command: str | Path, cwd: Path = ROOT, **environment: str) -> None:
+    """Show a command, run it, and stop when it fails."""
+    words = [str(word) for word in command]
+    print("+", *(f"{k}={v}" for k, v in environment.items()), *words, flush=True)
+    subprocess.run(words, cwd=cwd, check=True, env={**os.environ, "PATH": search_path(), **environment})
+
+
+def sources() -> list[str]:
+    """List the C++ files."""
+    return sorted(
+        str(path.relative_to(ROOT))
+        for folder in ("cpp", "tests/cpp")
+        for path in (ROOT / folder).rglob("*")
+        if path.suffix in {".cpp", ".hpp"}
+    )
+
+
+@task
+def lint() -> None:
+    """Check style and spelling: ruff, clang-format, codespell."""
+    need("ruff", "clang-format", "codespell")
+    run("ruff", "check", ".")
+    run("ruff", "format", "--check", ".")
+    run("clang-format", "--dry-run", "-Werror", *sources())
+    run("codespell")
+
+
+@task
+def format() -> None:
+    """Rewrite the sources as lint wants them."""
+    need("ruff", "clang-format")
+    run("ruff", "check", "--fix", ".")
+    run("ruff", "format", ".")
+    run("clang-format", "-i", *sources())
+
+
+@task
+def types() -> None:
+    """Check types: mypy, strict."""
+    need("mypy")
+    run("mypy")
+    run("mypy", "tests", "bench", "tasks.py")
+
+
+@task
+def test() -> None:
+    """Run the Python tests against the installed package."""
+    run(sys.executable, "-m", "pytest")
+
+
+@task
+def large() -> None:
+    """Run the tests that need more than 8 GB of memory."""
+    run(sys.executable, "-m", "pytest", "-m", "large")
+
+
+def cpp(name: str, *options: str, kind: str = "Release", tests: str = ".*") -> Path:
+    """Build the C++ tests in a directory of their own, without Python, and run them."""
+    need("cmake", "ninja")
+    folder = BUILD / f"cpp-{name}"
+    run(
+        *("cmake", "-G", "Ninja", "-S", ROOT, "-B", folder, f"-DCMAKE_BUILD_TYPE={kind}"),
+        *("-DSIMDROP_EXTENSION=OFF", "-DSIMDROP_TESTS=ON", "-DSIMDROP_WERROR=ON"),
+        *options,
+    )
+    run("cmake", "--build", folder)
+    run("ctest", "--output-on-failure", "--no-tests=error", "-R", tests, cwd=folder)
+    return folder
+
+
+@task
+def cpp_release() -> None:
+    """Test the kernels, the threads and the symbols of the leaf objects: g++, release."""
+    cpp("release")
+
+
+@task
+def cpp_debug() -> None:
+    """Do the same in a debug build, and run it on an emulated processor without AVX."""
+    folder = cpp("debug", kind="Debug")
+    need("qemu-x86_64")
+    # An AVX instruction outside its leaf file would die here of SIGILL.
+    program = folder / "tests" / "cpp" / "kernel_harness"
+    run("qemu-x86_64", "-cpu", "Nehalem", program, "--quick", "--expect", "scalar")
+
+
+@task
+def cpp_clang() -> None:
+    """Do the same with clang."""
+    need("clang++-14")
+    cpp("clang", "-DCMAKE_CXX_COMPILER=clang++-14")
+
+
+@task
+def cpp_aarch64() -> None:
+    """Cross-compile for AArch64, run under emulation, compare the fingerprint of all bytes written."""
+    need("aarch64-linux-gnu-g++", "qemu-aarch64")
+    emulator = "qemu-aarch64;-L;/usr/aarch64-linux-gnu"
+    arm = cpp(
+        "aarch64",
+        *("-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"),
+        "-DCMAKE_CXX_COMPILER=aarch64-linux-gnu-g++",
+        f"-DCMAKE_CROSSCOMPILING_EMULATOR={emulator}",
+        "-DSIMDROP_EXPECT=neon,scalar",
+    )
+    here = cpp("release")
+    program = Path("tests") / "cpp" / "kernel_harness"
+    ours = digests(str(here / program))
+    theirs = digests(*emulator.split(";"), str(arm / program))
+    print("digests:", ours, theirs)
+    if len(ours) != 1 or ours != theirs:
+        raise subprocess.CalledProcessError(1, "comparison of the digests")
+
+
+def digests(*command: str) -> set[str]:
+    """Run the kernel harness and return the fingerprints it prints, one for all instruction sets."""
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return set(re.findall(r"digest ([0-9a-f]{16})", done.stdout))
+
+
+@task
+def sanitize() -> None:
+    """Test the C++ code under AddressSanitizer and UndefinedBehaviorSanitizer."""
+    # OpenMP is off because its library is not built for the sanitizers.
+    cpp("asan", "-DSIMDROP_SANITIZE=address,undefined", "-DSIMDROP_OPENMP=OFF", kind="RelWithDebInfo")
+
+
+@task
+def thread_sanitizer() -> None:
+    """Test streams and the engine under ThreadSanitizer; why without OpenMP, tests/cpp/threads.cpp says."""
+    folder = "-DSIMDROP_SANITIZE=thread"
+    cpp("tsan", folder, "-DSIMDROP_OPENMP=OFF", kind="RelWithDebInfo", tests="threads")
+
+
+@task
+def fuzz() -> None:
+    """Compare all kernels with their definition on arbitrary inputs: libFuzzer, SIMDROP_FUZZ_SECONDS (60)."""
+    need("cmake", "ninja", "clang++-14")
+    if not list(Path("/usr/lib/llvm-14").glob("lib/clang/*/lib/linux/libclang_rt.fuzzer-*")):
+        raise SkippedError("libFuzzer (libclang-rt-14-dev) not found")
+    folder = BUILD / "cpp-fuzz"
+    run(
+        *("cmake", "-G", "Ninja", "-S", ROOT, "-B", folder, "-DCMAKE_BUILD_TYPE=RelWithDebInfo"),
+        *("-DSIMDROP_EXTENSION=OFF", "-DSIMDROP_TESTS=ON", "-DSIMDROP_FUZZ=ON", "-DSIMDROP_OPENMP=OFF"),
+        *("-DSIMDROP_SANITIZE=fuzzer-no-link,address,undefined", "-DCMAKE_CXX_COMPILER=clang++-14"),
+    )
+    run("cmake", "--build", folder, "--target", "fuzz")
+    corpus = folder / "corpus"
+    corpus.mkdir(exist_ok=True)
+    seconds = os.environ.get("SIMDROP_FUZZ_SECONDS", "60")
+    run(
+        folder / "tests" / "cpp" / "fuzz",
+        *(f"-max_total_time={seconds}", "-max_len=512", "-print_final_stats=1", corpus),
+        cwd=folder,
+    )
+
+
+@task
+def python_asan() -> None:
+    """Run the Python tests with an extension built for AddressSanitizer and UndefinedBehaviorSanitizer."""
+    need("g++")
+    runtime = subprocess.run(
+        ["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not Path(runtime).is_absolute():
+        raise SkippedError("libasan not found")
+    site = BUILD / "asan-site"
+    shutil.rmtree(site, ignore_errors=True)
+    run(
+        *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, ROOT),
+        *("-Ccmake.define.SIMDROP_SANITIZE=address,undefined", "-Ccmake.build-type=RelWithDebInfo"),
+    )
+    # Python itself leaks what lives until it ends, so leaks are not looked for. The tests of time, of memory use and of
+    # the benchmarks would measure the sanitizer.
+    run(
+        *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+        *("--ignore=tests/test_bench.py", "--ignore=tests/test_bench_compare.py"),
+        *("--deselect", "tests/test_arrays.py::test_nothing_as_large_as_the_input_is_allocated"),
+        LD_PRELOAD=runtime,
+        ASAN_OPTIONS="detect_leaks=0",
+        PYTHONPATH=str(site),
+    )
+
+
+@task
+def package() -> None:
+    """Build the sdist and the wheel without git, check what they hold, and try the wheel in an empty environment."""
+    need("git")
+    out = BUILD / "package"
+    shutil.rmtree(out, ignore_errors=True)
+    tree = out / "tree"  # the files that git knows, without git
+    tree.mkdir(parents=True)
+    for name in subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(
+        b"\0"
+    ):
+        source = ROOT / name.decode()
+        if name and source.is_file():
+            target = tree / name.decode()
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+    # The wheel is made from the sdist, not from the tree.
+    run(sys.executable, "-m", "build", "--outdir", out / "dist", tree)
+    (wheel,) = (out / "dist").glob("*.whl")
+    (sdist,) = (out / "dist").glob("*.tar.gz")
+    if sys.platform == "linux":
+        need("auditwheel", "patchelf")
+        run("auditwheel", "show", wheel)
+        run("auditwheel", "repair", "--wheel-dir", out / "repaired", wheel)
+        (wheel,) = (out / "repaired").glob("*.whl")
+    run(sys.executable, "tests/release/check_dist.py", wheel, sdist)
+    run(sys.executable, "-m", "venv", out / "empty")
+    python = out / "empty" / ("Scripts" if os.name == "nt" else "bin") / "python"
+    run(python, "-m", "pip", "install", "--quiet", wheel)
+    run(python, ROOT / "tests" / "release" / "smoke.py", cwd=out)
+
+
+@task
+def dieharder() -> None:
+    """Give the words of random_bits to dieharder: a selection of its tests, about ten minutes."""
+    need("dieharder")
+    run(sys.executable, "tests/release/run_dieharder.py", BUILD / "dieharder.txt")
+
+
+def main(names: list[str]) -> int:
+    """Run the tasks of these names one after another, all of them even if one fails."""
+    if not names:
+        for name, function in TASKS.items():
+            print(f"{name:16}{(function.__doc__ or '').splitlines()[0]}")
+        print(f"{'ci':16}Run, in this order: {', '.join(CI)}.")
+        return 0
+    chosen = [part for name in names for part in (CI if name == "ci" else [name])]
+    unknown = [name for name in chosen if name not in TASKS]
+    if unknown:
+        print(f"there is no task {unknown[0]!r}; there are {', '.join([*TASKS, 'ci'])}", file=sys.stderr)
+        return 2
+    results: dict[str, str] = {}
+    for name in chosen:
+        print(f"== {name}", flush=True)
+        start = time.monotonic()
+        try:
+            TASKS[name]()
+            result = "passed"
+        except SkippedError as reason:
+            result = f"SKIPPED: {reason}"
+        except subprocess.CalledProcessError as error:
+            result = f"FAILED: exit code {error.returncode}"
+        results[name] = f"{result} ({time.monotonic() - start:.0f} s)"
+        print(f"== {name}: {results[name]}", flush=True)
+    if len(chosen) > 1:
+        print("\nTasks")
+        for name, result in results.items():
+            print(f"  {name:16}{result}")
+    return 1 if any(result.startswith("FAILED") for result in results.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,62 @@
+"""Run in an environment that holds the wheel and NumPy only: does the installed package do its job, and start fast?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import pickle
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import simdrop
+
+
+def start_seconds(code: str) -> float:
+    start = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    names = {d.metadata["Name"].lower() for d in importlib.metadata.distributions()}
+    print("installed:", *sorted(names))
+    assert names <= {"simdrop", "numpy", "pip", "setuptools", "wheel"}, "not an empty environment"
+    assert simdrop.__version__ == importlib.metadata.version("simdrop")
+    folder = Path(simdrop.__file__).parent
+    for name in ("py.typed", "_core.pyi"):
+        assert (folder / name).is_file(), name
+
+    # The mask of the package's own example, and the same bytes on every instruction set.
+    x = np.ones((2, 4), np.float32)
+    for isa in simdrop.available_isas():
+        simdrop.use_isa(isa)
+        y = simdrop.dropout(x, 0.5, rng=simdrop.Stream(42))
+        assert y.tolist() == [[2, 2, 0, 0], [2, 0, 2, 0]], (isa, y)
+    simdrop.use_isa(simdrop.available_isas()[0])
+    assert simdrop.dropout_(x, 0.5, rng=42) is x
+    mask = simdrop.Mask(1_000_000, 0.1, seed=42)
+    assert mask.count_kept() == 899_769
+    assert pickle.loads(pickle.dumps(mask)) == mask
+    big = np.ones(1_000_000)
+    mask.apply_(big, threads=2)
+    assert np.count_nonzero(big) == 899_769
+    done = subprocess.run([sys.executable, "-m", "simdrop", "info"], capture_output=True, text=True, check=True)
+    assert simdrop.active_isa() in done.stdout
+    done = subprocess.run([sys.executable, "-m", "simdrop", "demo"], capture_output=True, text=True, check=False)
+    assert done.returncode != 0, "the demo needs what is not here"
+    assert "Traceback" not in done.stderr, done.stderr
+    assert "demo]" in done.stderr, "it should say what to install"
+
+    # Turn by turn, so that both meet the same machine; the median forgives a disturbance.
+    both = [(start_seconds("import numpy"), start_seconds("import numpy, simdrop")) for _ in range(21)]
+    added = statistics.median(b - a for a, b in both)
+    print(f"import simdrop adds {added * 1000:.1f} ms to import numpy")
+    assert added < 0.015
+    print("fine")
+
+
+if __name__ == "__main__":
+    main()
