@@ -1,4 +1,4 @@
-"""What several test files share: the answer files, arrays with guards, comparison by bits, the form of an error."""
+"""What several test files share: answer files, guarded arrays, comparison by bits, errors, lenders of memory."""
 
 from __future__ import annotations
 
@@ -140,3 +140,25 @@ def refused(call: Call, error: type[Exception] | tuple[type[Exception], ...], ar
     for piece in pieces:
         assert re.search(piece, message), f"{piece!r} is not in: {message}"
     assert len(message) < 400, "one clear message"
+
+
+class OnlyInterface:
+    """Nothing but ``__array_interface__``."""
+
+    def __init__(self, x: NDArray[Any]) -> None:
+        self._keep = x
+        self.__array_interface__ = x.__array_interface__
+
+
+class OnlyDLPack:
+    """Nothing but DLPack, through NumPy's own."""
+
+    def __init__(self, x: NDArray[Any]) -> None:
+        self._keep = x
+
+    def __dlpack__(self, **arguments: Any) -> Any:
+        return self._keep.__dlpack__(**arguments)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        device: tuple[int, int] = self._keep.__dlpack_device__()
+        return device

@@ -14,32 +14,10 @@ import numpy as np
 import pytest
 import reference
 import simdrop
-from helpers import DTYPES, any_bits, assert_same_bits, ordinary
+from helpers import DTYPES, OnlyDLPack, OnlyInterface, any_bits, assert_same_bits, ordinary
 from numpy.typing import NDArray
 
 P, SEED = 0.3, 12
-
-
-class OnlyInterface:
-    """Nothing but ``__array_interface__``."""
-
-    def __init__(self, x: NDArray[Any]) -> None:
-        self._keep = x
-        self.__array_interface__ = x.__array_interface__
-
-
-class OnlyDLPack:
-    """Nothing but DLPack, through NumPy's own."""
-
-    def __init__(self, x: NDArray[Any]) -> None:
-        self._keep = x
-
-    def __dlpack__(self, **arguments: Any) -> Any:
-        return self._keep.__dlpack__(**arguments)
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        device: tuple[int, int] = self._keep.__dlpack_device__()
-        return device
 
 
 class OldDLPack:

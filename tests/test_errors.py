@@ -61,6 +61,7 @@ def test_p_that_is_accepted(p: Any) -> None:
 BAD_NUMBERS: tuple[tuple[Any, type[Exception], str], ...] = (
     (-1, ValueError, "-1"),
     (2**64, ValueError, "18446744073709551616"),
+    (2**64 + 1, ValueError, "18446744073709551617"),
     (-(2**70), ValueError, str(-(2**70))),
     (1.0, TypeError, "float"),
     ("1", TypeError, "str"),

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import simdrop
-from helpers import Call, ordinary, refused
+from helpers import Call, OnlyDLPack, OnlyInterface, ordinary, refused
 from numpy.typing import NDArray
 
 
@@ -126,10 +126,10 @@ def test_read_only() -> None:
         refused(lambda: simdrop.dropout(source, 0.5, training=False, out=memory), ValueError, "out", "read-only")
         refused(lambda: mask.apply(source, out=memory), ValueError, "out", "read-only")
 
-    for memory in (x, fixed):
-        before = bytes(memory)
+    before = x.tobytes()
+    for memory in (x, fixed, OnlyDLPack(x), OnlyInterface(x), x[:], x.reshape(-1, 1)[:, 0]):
         check(memory)
-        assert bytes(memory) == before
+    assert x.tobytes() == fixed.tobytes() == before
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 import threading
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import reference
 import simdrop
+from helpers import DATA
 
 END = 2**64 - 1
 
@@ -65,6 +67,19 @@ def test_pickle(protocol: int) -> None:
     loaded = pickle.loads(pickle.dumps(mask, protocol))
     assert loaded == mask
     np.testing.assert_array_equal(loaded.keep(), mask.keep())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("mask", simdrop.Mask((3, 4), 0.1, seed=2**64 - 1, stream=7, offset=61)),
+        ("stream", simdrop.Stream(2**63, 9)),
+        ("used_up_stream", simdrop.Stream(1, 2**64)),
+    ],
+)
+def test_old_pickles_load(name: str, expected: object) -> None:
+    stored = json.loads((DATA / "pickles_v1.json").read_text())[name]
+    assert pickle.loads(bytes.fromhex(stored)) == expected
 
 
 @pytest.mark.parametrize("how", [copy.copy, copy.deepcopy])
