@@ -12,8 +12,11 @@
 #if defined(_MSC_VER) && !defined(__clang__)
 #define SIMDROP_NOINLINE __declspec(noinline)
 #define SIMDROP_INLINE __forceinline
-#else
+#elif defined(__clang__)
 #define SIMDROP_NOINLINE __attribute__((noinline))
+#define SIMDROP_INLINE inline __attribute__((always_inline))
+#else
+#define SIMDROP_NOINLINE __attribute__((noinline, noclone))
 #define SIMDROP_INLINE inline __attribute__((always_inline))
 #endif
 

@@ -21,14 +21,6 @@ inline constexpr int kGroupBlocks = 48;               // six chains of eight lan
 inline constexpr int kGroupWords = kGroupBlocks * 2;  // 64-bit words
 inline constexpr u64 kGroupElements = kGroupBlocks * kBlockElements;
 
-struct Iota {
-  u32 n[kGroupWords];
-  constexpr Iota() : n() {
-    for (u32 j = 0; j < kGroupWords; ++j) n[j] = j;
-  }
-};
-alignas(64) constexpr Iota kIota;
-
 // The generator of one stretch of a mask whose element indices agree above their lowest 34 bits, so
 // that neither the block numbers nor those of the tail words (i / 4) change in their upper words.
 inline constexpr u64 kStretch = u64{1} << 34;
@@ -49,8 +41,10 @@ class Generator {
     tail_scalars_ = plane_scalars(plan, static_cast<u32>(first >> 34), kTailPlane);
   }
 
-  // How many calls of step() make a group.
+  // How many calls of step() make a group, and how many pauses a group has for other work: one
+  // after each step, one after finish, about three in settle.
   int steps() const { return planes_; }
+  int pauses() const { return compare_tail_ ? planes_ + 4 : planes_; }
 
   // A group is block() filled, begin, every step, finish, settle. The next begin may come before
   // settle, and should: settle reads what finish has just written, which takes a while to arrive.
@@ -60,10 +54,6 @@ class Generator {
     vectors_ = (count + static_cast<int>(V::lanes) - 1) / static_cast<int>(V::lanes);
     for (int v = 0; v < vectors_; ++v)
       shared_[v] = SharedRounds<V>(plan_, V::load(block_[now_] + static_cast<u32>(v) * V::lanes));
-    for (int v = 0; v < vectors_; ++v) {
-      ge_[v] = {V::ones(), V::ones()};
-      gt_[v] = {V::zeros(), V::zeros()};
-    }
   }
 
   // Step s draws one plane of the group, least significant first.
@@ -71,10 +61,13 @@ class Generator {
     const int k = planes_ - 1 - s;
     // Of random bits (one plane, no threshold) the plane itself is the answer.
     const bool t = planes_ == 1 || ((plan_.top >> (kMaxPlanes - 1 - k)) & 1) != 0;
-    if (compare_tail_)
-      t ? plane<true, true>(k) : plane<true, false>(k);
+    if (s == 0)
+      compare_tail_ ? (t ? plane<true, true, true>(k) : plane<true, true, false>(k))
+                    : plane<true, false, true>(k);
+    else if (compare_tail_)
+      t ? plane<false, true, true>(k) : plane<false, true, false>(k);
     else
-      t ? plane<false, true>(k) : plane<false, false>(k);
+      t ? plane<false, false, true>(k) : plane<false, false, false>(k);
   }
 
   // Writes the group's keep bits, 64 to a word, in element order; ties count as kept.
@@ -88,68 +81,80 @@ class Generator {
     for (u32 v = 0; v < static_cast<u32>(vectors_); ++v)
       V::interleave(keep + v * kWords, ge_[v].w01, ge_[v].w23);
     if (!compare_tail_) return;
+    for (u32 v = 0; v < static_cast<u32>(vectors_); ++v)
+      V::interleave(tie_ + v * kWords, V::bit_xor(ge_[v].w01, gt_[v].w01),
+                    V::bit_xor(ge_[v].w23, gt_[v].w23));
     tie_block_ = block_[now_];
-    ties_ = 0;
-    for (u32 v = 0; v < static_cast<u32>(vectors_); ++v) {
-      alignas(64) u64 tie[kWords];
-      V::interleave(tie, V::bit_xor(ge_[v].w01, gt_[v].w01), V::bit_xor(ge_[v].w23, gt_[v].w23));
-      const u32* number = kIota.n + v * kWords;
-      ties_ = V::append_nonzero(tie, number, tie_word_, tie_index_, ties_);
-      ties_ = V::append_nonzero(tie + V::lanes, number + V::lanes, tie_word_, tie_index_, ties_);
-    }
+    list_ties(static_cast<u32>(vectors_) * kWords);
   }
 
-  // Decides the ties that finish found, about one element in 256 and 24 of a group: the tail words
-  // of the lowest tie of each word are drawn V::lanes at a time; what is left of the words goes
-  // round again.
-  SIMDROP_NOINLINE void settle(u64* keep) {
+  // Decides the ties that finish found, about one element in 256 and 24 of a group. Their tail
+  // words are drawn kTieBatch at a time; share() is called after each batch.
+  template <class Share>
+  SIMDROP_INLINE void settle(u64* keep, const Share& share) {
     if (!compare_tail_) return;
-    for (u32 n = ties_; n != 0; n = ties_) {
-      for (u32 j = 0; j < V::lanes; ++j) tie_word_[n + j] = tie_index_[n + j] = 0;
-      ties_ = 0;
-      for (u32 at = 0; at < n; at += V::lanes) {
-        alignas(64) u64 rest[V::lanes];
-        alignas(64) u32 element[V::lanes];
-        const SharedRounds<V> shared(
-            plan_, V::locate(tie_word_ + at, tie_index_ + at, tie_block_, element, rest));
-        Words<V> u[1];
-        draw_plane<V>(u, &shared, tail_scalars_, key_);
-        alignas(64) u32 tail[V::lanes * 4];
-        V::interleave(tail, u[0].w01, u[0].w23);
-        const u32 lanes = n - at < V::lanes ? n - at : V::lanes;
-        for (u32 l = 0; l < lanes; ++l) {
-          const u32 i = element[l];
-          const u64 dropped = tail[l * 4 + i % 4] < plan_.tail;
-          keep[i / 64] ^= dropped << (i % 64);
-        }
-        ties_ = V::append_nonzero(rest, tie_index_ + at, tie_word_, tie_index_, ties_);
+    for (u32 count = tie_words_; ties_ != 0; list_ties(count)) {
+      for (u32 at = 0; at < ties_; at += kTieBatch) {
+        settle_batch(keep, at);
+        share();
       }
+      if (ties_ < kTieCapacity / 2) break;  // the list was not cut short
     }
   }
 
  private:
-  // One plane of the group. Tail: ties matter; Bit: the threshold's bit.
-  template <bool Tail, bool Bit>
-  SIMDROP_NOINLINE void plane(int k) {
-    int v = 0;
-    for (; v + V::chains <= vectors_; v += V::chains) chains<Tail, Bit, V::chains>(k, v);
-    for (; v < vectors_; ++v) chains<Tail, Bit, 1>(k, v);
+  static constexpr u32 kTieBatch = V::lanes * V::tie_chains;
+  // The list is cut short when less than a group's words fit: then there are more than half of
+  // these.
+  static constexpr u32 kTieCapacity = 3 * kGroupWords;
+
+  void list_ties(u32 words) {
+    tie_words_ = words;
+    ties_ = V::list_ties(tie_, words, tie_bit_, tie_index_, kTieCapacity);
+    for (u32 l = 0; l < kTieBatch; ++l) tie_bit_[ties_ + l] = tie_index_[ties_ + l] = 0;
   }
 
-  template <bool Tail, bool Bit, int N>
+  SIMDROP_NOINLINE void settle_batch(u64* keep, u32 at) {
+    typename V::Ties ties[V::tie_chains];
+    SharedRounds<V> shared[V::tie_chains];
+    for (u32 c = 0; c < V::tie_chains; ++c) {
+      const u32 from = at + c * V::lanes;
+      ties[c] = typename V::Ties(tie_bit_ + from, tie_index_ + from, tie_block_);
+      shared[c] = SharedRounds<V>(plan_, ties[c].block());
+    }
+    Words<V> u[V::tie_chains];
+    draw_plane<V>(u, shared, tail_scalars_, key_);
+    alignas(64) u64 flip[kTieBatch];
+    for (u32 c = 0; c < V::tie_chains; ++c)
+      ties[c].dropped(u[c].w01, u[c].w23, plan_.tail, flip + c * V::lanes);
+    for (u32 l = 0; l < kTieBatch; ++l) keep[tie_index_[at + l]] ^= flip[l];
+  }
+
+  // One plane of the group. First: of the group; Tail: ties matter; Bit: the threshold's bit.
+  template <bool First, bool Tail, bool Bit>
+  SIMDROP_NOINLINE void plane(int k) {
+    int v = 0;
+    for (; v + V::chains <= vectors_; v += V::chains) chains<First, Tail, Bit, V::chains>(k, v);
+    for (; v < vectors_; ++v) chains<First, Tail, Bit, 1>(k, v);
+  }
+
+  template <bool First, bool Tail, bool Bit, int N>
   SIMDROP_INLINE void chains(int k, int v) {
     Words<V> u[N];
     draw_plane<V>(u, shared_ + v, scalars_[k], key_);
     for (int c = 0; c < N; ++c) {
-      compare<Bit>(ge_[v + c], u[c]);
-      if constexpr (Tail) compare<Bit>(gt_[v + c], u[c]);
+      compare<First, Bit>(ge_[v + c], u[c], V::ones());
+      if constexpr (Tail) compare<First, Bit>(gt_[v + c], u[c], V::zeros());
     }
   }
 
-  template <bool Bit>
-  SIMDROP_INLINE static void compare(Words<V>& acc, const Words<V>& u) {
-    acc.w01 = Bit ? V::bit_and(acc.w01, u.w01) : V::bit_or(acc.w01, u.w01);
-    acc.w23 = Bit ? V::bit_and(acc.w23, u.w23) : V::bit_or(acc.w23, u.w23);
+  // acc = Bit ? acc & u : acc | u, starting from `start`
+  template <bool First, bool Bit>
+  SIMDROP_INLINE static void compare(Words<V>& acc, const Words<V>& u, typename V::Pair start) {
+    const auto a01 = First ? start : acc.w01;
+    const auto a23 = First ? start : acc.w23;
+    acc.w01 = Bit ? V::bit_and(a01, u.w01) : V::bit_or(a01, u.w01);
+    acc.w23 = Bit ? V::bit_and(a23, u.w23) : V::bit_or(a23, u.w23);
   }
 
   const Plan& plan_;
@@ -162,12 +167,14 @@ class Generator {
   int now_ = 0;
   alignas(64) u64 block_[2][kGroupBlocks];
   SharedRounds<V> shared_[kVectors];
-  Words<V> ge_[kVectors];  // u(i) >= T so far
-  Words<V> gt_[kVectors];  // u(i) > T so far
-  u32 ties_ = 0;           // words that hold a tie
-  const u64* tie_block_ = nullptr;
-  alignas(64) u64 tie_word_[kGroupWords + 8];
-  alignas(64) u32 tie_index_[kGroupWords + 8];
+  Words<V> ge_[kVectors];             // u(i) >= T so far
+  Words<V> gt_[kVectors];             // u(i) > T so far
+  alignas(64) u64 tie_[kGroupWords];  // the ties as bits, then each listed
+  u32 tie_words_ = 0;
+  u32 ties_ = 0;
+  alignas(64) u64 tie_bit_[kTieCapacity + kTieBatch];    // as a bit of its word,
+  alignas(64) u32 tie_index_[kTieCapacity + kTieBatch];  // and which word of the group that is,
+  const u64* tie_block_ = nullptr;                       // whose blocks these are
 };
 
 }  // namespace

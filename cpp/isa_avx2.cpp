@@ -12,7 +12,8 @@ struct Avx2 {
   using Product = __m256i;  // 64-bit products
   using Pair = __m256i;     // two words of each lane
   static constexpr u32 lanes = 4;
-  static constexpr int chains = 3;
+  static constexpr int chains = 2;
+  static constexpr u32 tie_chains = 2;
 
   static __m256i at(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
   static Lane splat(u32 w) { return _mm256_set1_epi64x(static_cast<long long>(w)); }
@@ -37,17 +38,14 @@ struct Avx2 {
     store<false>(to, _mm256_permute2x128_si256(even, odd, 0x20));
     store<false>(static_cast<__m256i*>(to) + 1, _mm256_permute2x128_si256(even, odd, 0x31));
   }
-  static u32 append_nonzero(const u64* w, const u32* number, u64* word, u32* index, u32 end) {
-    const __m256i x = at(w);
-    if (_mm256_testz_si256(x, x)) return end;
-    return append_nonzero_words<lanes>(w, number, word, index, end);
+  static u32 nonzero(const u64* w) {
+    const __m256i zero = _mm256_cmpeq_epi64(at(w), _mm256_setzero_si256());
+    return static_cast<u32>(_mm256_movemask_pd(_mm256_castsi256_pd(zero))) ^ 0xF;
   }
-  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element, u64* rest) {
-    u64 b[lanes];
-    locate_lowest<lanes>(word, index, block, b, element, rest);
-    return _mm256_setr_epi64x(static_cast<long long>(b[0]), static_cast<long long>(b[1]),
-                              static_cast<long long>(b[2]), static_cast<long long>(b[3]));
+  static u32 list_ties(u64* words, u32 count, u64* bit, u32* index, u32 capacity) {
+    return list_bits<Avx2>(words, count, bit, index, capacity);
   }
+  using Ties = TieLanes<Avx2>;
 
   template <class T>
   static auto scale(double s) {
@@ -65,37 +63,47 @@ struct Avx2 {
       _mm256_storeu_si256(static_cast<__m256i*>(to), v);
   }
 
-  // Each of the following scales one vector, number v of the 64 elements whose bits are w.
+  // Each of the following scales one vector, number v of the 64 elements whose bits are at w.
+  // Masked loads would be shorter, but they run at half the speed when they miss the caches (see
+  // isa_avx512.cpp); a blend looks at the sign bit of each element of its mask.
 
-  // A masked load reads dropped elements as +0; it looks at the sign bit of each mask element.
-  static __m256i scaled(float, const unsigned char* x, u64 w, int v, __m256 s) {
+  template <class T>
+  static T piece(const u64* w, int index) {
+    T bits;
+    __builtin_memcpy(&bits, reinterpret_cast<const unsigned char*>(w) + index * sizeof(T),
+                     sizeof(T));
+    return bits;
+  }
+
+  static __m256i scaled(float, const unsigned char* x, const u64* w, int v, __m256 s) {
     const int byte = 8 * (v % 4);
     const __m256i up = _mm256_setr_epi32(31 - byte, 30 - byte, 29 - byte, 28 - byte, 27 - byte,
                                          26 - byte, 25 - byte, 24 - byte);
-    const __m256i bits = _mm256_set1_epi32(static_cast<int>(w >> (32 * (v / 4))));
-    const __m256 kept =
-        _mm256_maskload_ps(reinterpret_cast<const float*>(x), _mm256_sllv_epi32(bits, up));
+    const __m256i keep = _mm256_sllv_epi32(_mm256_set1_epi32(piece<int>(w, v / 4)), up);
+    const __m256 kept = _mm256_blendv_ps(_mm256_setzero_ps(), _mm256_castsi256_ps(at(x)),
+                                         _mm256_castsi256_ps(keep));
     return _mm256_castps_si256(_mm256_mul_ps(kept, s));
   }
-  static __m256i scaled(double, const unsigned char* x, u64 w, int v, __m256d s) {
-    const __m256i up = _mm256_setr_epi64x(63, 62, 61, 60);
-    const __m256i bits = _mm256_set1_epi64x(static_cast<long long>(w >> (4 * v)));
-    const __m256d kept =
-        _mm256_maskload_pd(reinterpret_cast<const double*>(x), _mm256_sllv_epi64(bits, up));
+  static __m256i scaled(double, const unsigned char* x, const u64* w, int v, __m256d s) {
+    const int nibble = 4 * v;
+    const __m256i up = _mm256_setr_epi64x(63 - nibble, 62 - nibble, 61 - nibble, 60 - nibble);
+    const __m256i keep = _mm256_sllv_epi64(_mm256_set1_epi64x(piece<long long>(w, 0)), up);
+    const __m256d kept = _mm256_blendv_pd(_mm256_setzero_pd(), _mm256_castsi256_pd(at(x)),
+                                          _mm256_castsi256_pd(keep));
     return _mm256_castpd_si256(_mm256_mul_pd(kept, s));
   }
   // 16 elements of 16 bits, dropped ones as +0.
-  static __m256i kept16(const unsigned char* x, u64 w, int v) {
+  static __m256i kept16(const unsigned char* x, const u64* w, int v) {
     const __m256i one = _mm256_setr_epi16(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096,
                                           8192, 16384, -32768);
-    const __m256i bits = _mm256_set1_epi16(static_cast<short>(w >> (16 * v)));
+    const __m256i bits = _mm256_set1_epi16(piece<short>(w, v));
     return _mm256_and_si256(_mm256_cmpeq_epi16(_mm256_and_si256(bits, one), one), at(x));
   }
   static __m128i scaled_half(__m128i h, __m256 s) {
     return _mm256_cvtps_ph(_mm256_mul_ps(_mm256_cvtph_ps(h), s),
                            _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   }
-  static __m256i scaled(Half, const unsigned char* x, u64 w, int v, __m256 s) {
+  static __m256i scaled(Half, const unsigned char* x, const u64* w, int v, __m256 s) {
     const __m256i h = kept16(x, w, v);
     const __m128i low = scaled_half(_mm256_castsi256_si128(h), s);
     const __m128i high = scaled_half(_mm256_extracti128_si256(h, 1), s);
@@ -110,7 +118,7 @@ struct Avx2 {
     return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(up), _mm256_castsi256_ps(quiet),
                                                 _mm256_cmp_ps(f, f, _CMP_UNORD_Q)));
   }
-  static __m256i scaled(Bfloat, const unsigned char* x, u64 w, int v, __m256 s) {
+  static __m256i scaled(Bfloat, const unsigned char* x, const u64* w, int v, __m256 s) {
     const __m256i u = kept16(x, w, v);
     const __m256 even = _mm256_castsi256_ps(_mm256_slli_epi32(u, 16));
     const __m256 odd = _mm256_castsi256_ps(_mm256_and_si256(u, _mm256_set1_epi32(-65536)));
@@ -123,7 +131,7 @@ struct Avx2 {
     constexpr int kVectors = 2 * sizeof(T);  // to a word of 64 elements
     for (; n > 0; --n, ++w, x += 32 * kVectors, y += 32 * kVectors)
       for (int v = 0; v < kVectors; ++v)
-        store<kStream>(y + 32 * v, scaled(T{}, x + 32 * v, *w, v, s));
+        store<kStream>(y + 32 * v, scaled(T{}, x + 32 * v, w, v, s));
   }
 
   static void expand(u64 w, unsigned char* out) { expand_bits(w, out); }

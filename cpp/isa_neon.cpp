@@ -17,6 +17,7 @@ struct Neon {
   };
   static constexpr u32 lanes = 4;
   static constexpr int chains = 3;
+  static constexpr u32 tie_chains = 3;
 
   static Lane splat(u32 w) { return vdupq_n_u32(w); }
   static Lane load(const u64* w) {
@@ -46,14 +47,15 @@ struct Neon {
   static void interleave(void* to, Pair w01, Pair w23) {
     vst4q_u32(static_cast<u32*>(to), (uint32x4x4_t{{w01.even, w01.odd, w23.even, w23.odd}}));
   }
-  static u32 append_nonzero(const u64* w, const u32* number, u64* word, u32* index, u32 end) {
-    return append_nonzero_words<lanes>(w, number, word, index, end);
+  static u32 nonzero(const u64* w) {
+    u32 found = 0;
+    for (u32 l = 0; l < lanes; ++l) found |= u32{w[l] != 0} << l;
+    return found;
   }
-  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element, u64* rest) {
-    u64 tail_block[lanes];
-    locate_lowest<lanes>(word, index, block, tail_block, element, rest);
-    return load(tail_block);
+  static u32 list_ties(u64* words, u32 count, u64* bit, u32* index, u32 capacity) {
+    return list_bits<Neon>(words, count, bit, index, capacity);
   }
+  using Ties = TieLanes<Neon>;
 
   template <class T>
   static auto scale(double s) {

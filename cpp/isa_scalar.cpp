@@ -11,6 +11,7 @@ struct Scalar {
   using Pair = u64;
   static constexpr u32 lanes = 1;
   static constexpr int chains = 4;
+  static constexpr u32 tie_chains = 4;
 
   static Lane splat(u32 w) { return w; }
   static Lane load(const u64* w) { return *w; }
@@ -31,14 +32,11 @@ struct Scalar {
     const u64 words[2] = {w01, w23};
     __builtin_memcpy(to, words, sizeof(words));
   }
-  static u32 append_nonzero(const u64* w, const u32* number, u64* word, u32* index, u32 end) {
-    return append_nonzero_words<lanes>(w, number, word, index, end);
+  static u32 nonzero(const u64* w) { return *w != 0; }
+  static u32 list_ties(u64* words, u32 count, u64* bit, u32* index, u32 capacity) {
+    return list_bits<Scalar>(words, count, bit, index, capacity);
   }
-  static Lane locate(const u64* word, const u32* index, const u64* block, u32* element, u64* rest) {
-    u64 tail_block;
-    locate_lowest<lanes>(word, index, block, &tail_block, element, rest);
-    return tail_block;
-  }
+  using Ties = TieLanes<Scalar>;
 
   template <class T>
   static auto scale(double s) {

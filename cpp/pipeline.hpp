@@ -34,39 +34,28 @@ class Feed {
  public:
   explicit Feed(Sink& sink) : sink_(sink) {}
 
-  void refill(const u64* from, unsigned shift, int words) {
-    from_ = from;
-    shift_ = shift;
-    left_ = words;
+  // Takes over `words` words and what follows them in the same string of bits.
+  SIMDROP_NOINLINE void refill(const u64* from, unsigned shift, int words) {
+    realign(ready_, from, shift, words + 1);
+    at_ = 0;
+    end_ = words;
   }
-  void give(int words) {
-    const int n = left_ < words ? left_ : words;
-    if (shift_ == 0) {
-      sink_.words(from_, n);
-    } else {
-      alignas(64) u64 ready[kGroupWords];
-      realign(ready, from_, shift_, n);
-      sink_.words(ready, n);
-    }
-    from_ += n;
-    left_ -= n;
+  // One place in the code reads all of the input: the prefetchers of some processors tell streams
+  // apart by the address of the instruction.
+  SIMDROP_NOINLINE void give(int words) {
+    const int left = end_ - at_;
+    const int n = left < words ? left : words;
+    sink_.words(ready_ + at_, n);
+    at_ += n;
   }
-  void give_all() { give(left_); }
-  void give_more(int words) {
-    left_ = words;
-    give_all();
-  }
-  void give_partial(unsigned elements) {
-    u64 word;
-    realign(&word, from_, shift_, 1);
-    sink_.partial(word, elements);
-  }
+  void give_all() { give(kGroupWords); }
+  void give_partial(unsigned elements) { sink_.partial(ready_[at_], elements); }
 
  private:
   Sink& sink_;
-  const u64* from_ = nullptr;
-  unsigned shift_ = 0;
-  int left_ = 0;
+  int at_ = 0;
+  int end_ = 0;
+  alignas(64) u64 ready_[kGroupWords + 8];
 };
 
 // Bits first .. first + n - 1, all within one stretch (see generate.hpp).
@@ -74,7 +63,8 @@ template <class V, class Sink>
 void run_stretch(const Plan& plan, u64 first, u64 n, Sink& sink) {
   Generator<V> group(plan, first);
   const int steps = group.steps();
-  const int portion = steps == 0 ? kGroupWords : (kGroupWords + steps - 1) / steps;
+  const int portion =
+      steps == 0 ? kGroupWords : (kGroupWords + group.pauses() - 1) / group.pauses();
   u64 block = first / kBlockElements;
   const u64 end_block = (first + n + kBlockElements - 1) / kBlockElements;
   const unsigned skip = static_cast<unsigned>(first % kBlockElements);
@@ -93,51 +83,53 @@ void run_stretch(const Plan& plan, u64 first, u64 n, Sink& sink) {
     group.begin(count);
   };
 
+  Feed<Sink> feed(sink);
+  unsigned shift = 0;  // where in a word the sink's next element lies, the same for all groups
+  u64 whole = 0;       // words that the sink has not yet been promised
+  const auto promise = [&](int words) {
+    const int m = whole < static_cast<u64>(words) ? static_cast<int>(whole) : words;
+    whole -= static_cast<u64>(m);
+    return m;
+  };
+  // The elements that lie before an aligned address, then the words of the first group.
+  const auto first_words = [&] {
+    unsigned lead = sink.lead(n);
+    if (lead > n) lead = static_cast<unsigned>(n);
+    if (lead != 0) {
+      feed.refill(raw + skip / 64, skip % 64, 1);
+      feed.give_partial(lead);
+      n -= lead;
+    }
+    const unsigned start = skip + lead;
+    const int from = static_cast<int>(start / 64);
+    shift = start % 64;
+    whole = n / 64;
+    feed.refill(raw + from, shift, promise(kGroupWords - from - (shift != 0)));
+  };
+
   begin();
   for (int s = 0; s < steps; ++s) group.step(s);
   group.finish(raw);
   bool more = block < end_block;
   if (more) begin();
-  group.settle(raw);
-
-  Feed<Sink> feed(sink);
-  unsigned lead = sink.lead(n);
-  if (lead > n) lead = static_cast<unsigned>(n);
-  if (lead != 0) {
-    feed.refill(raw + skip / 64, skip % 64, 1);
-    feed.give_partial(lead);
-    n -= lead;
-  }
-
-  // Word j of what remains starts at bit `shift` of word `start / 64 + j` of the groups.
-  const unsigned start = skip + lead;
-  const unsigned shift = start % 64;
-  const int held_back = shift != 0;  // a group's last word waits for the first of the next
-  const u64 whole = n / 64;
-  u64 taken = 0;
-  const auto at_most = [&](int words) {
-    const int m = whole - taken < static_cast<u64>(words) ? static_cast<int>(whole - taken) : words;
-    taken += static_cast<u64>(m);
-    return m;
-  };
-  const int from = static_cast<int>(start / 64);
-  feed.refill(raw + from, shift, at_most(kGroupWords - from - held_back));
-
+  group.settle(raw, [] {});
+  first_words();
+  const auto share = [&] { feed.give(portion); };
   while (more) {
     for (int s = 0; s < steps; ++s) {
       group.step(s);
-      feed.give(portion);
+      share();
     }
-    feed.give_all();
-    raw[-1] = raw[kGroupWords - 1];
+    raw[-1] = raw[kGroupWords - 1];  // its upper bits wait for this group
     group.finish(raw);
+    share();
     more = block < end_block;
     if (more) begin();
-    group.settle(raw);
-    feed.refill(raw - held_back, shift, at_most(kGroupWords));
+    group.settle(raw, share);
+    feed.give_all();
+    feed.refill(raw - (shift != 0), shift, promise(kGroupWords));
   }
   feed.give_all();
-  feed.give_more(static_cast<int>(whole - taken));  // at most the one held back
   if (n % 64 != 0) feed.give_partial(static_cast<unsigned>(n % 64));
 }
 

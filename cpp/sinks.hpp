@@ -87,9 +87,11 @@ struct BitSink {
       for (int j = 0; j < n; ++j) append(w[j] ^ flip, 64);
       return;
     }
+    unsigned char* __restrict to = out;
+    const u64 invert = flip;
     for (int j = 0; j < n; ++j) {
-      const u64 v = w[j] ^ flip;
-      __builtin_memcpy(out + 8 * j, &v, 8);
+      const u64 v = w[j] ^ invert;
+      __builtin_memcpy(to + 8 * j, &v, 8);
     }
     out += 8 * n;
   }

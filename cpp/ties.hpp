@@ -1,5 +1,5 @@
-// The two verbs of a trait that deal with ties, in plain integer code, for instruction sets that
-// have no vector form of them. Leaf files only: everything here has internal linkage.
+// The verbs of a trait that deal with ties, in plain integer code, for instruction sets that have
+// no vector form of them. Leaf files only: everything here has internal linkage.
 #pragma once
 
 #include "bits.hpp"
@@ -7,30 +7,61 @@
 namespace simdrop {
 namespace {
 
-// Appends those of kLanes words that are not zero, with their numbers; returns the new end.
-template <u32 kLanes>
-u32 append_nonzero_words(const u64* w, const u32* number, u64* word, u32* index, u32 end) {
-  for (u32 l = 0; l < kLanes; ++l) {
-    word[end] = w[l];
-    index[end] = number[l];
-    end += w[l] != 0;
+// Lists the set bits of `count` words, each as a bit of its word and the word's number, and clears
+// them. Stops when `capacity` are listed; returns how many. V::nonzero tells which of V::lanes
+// words are not zero.
+template <class V>
+u32 list_bits(u64* words, u32 count, u64* bit, u32* index, u32 capacity) {
+  u32 n = 0;
+  for (u32 from = 0; from < count; from += 32) {
+    u64 found = 0;
+    const u32 m = count - from < 32 ? count - from : 32;
+    for (u32 j = 0; j < m; j += V::lanes) found |= u64{V::nonzero(words + from + j)} << j;
+    for (; found != 0; found &= found - 1) {
+      const u32 j = from + static_cast<u32>(lowest_bit(found));
+      do {
+        if (n == capacity) return n;
+        bit[n] = words[j] & (0 - words[j]);
+        index[n++] = j;
+        words[j] &= words[j] - 1;
+      } while (words[j] != 0);
+    }
   }
-  return end;
+  return n;
 }
 
-// For the lowest set bit of each word: its element of the group, the block of its tail word, and
-// the word without it. A word of zero gives numbers that are valid and meaningless.
-template <u32 kLanes>
-void locate_lowest(const u64* word, const u32* index, const u64* block, u64* tail_block,
-                   u32* element, u64* rest) {
-  for (u32 l = 0; l < kLanes; ++l) {
-    const u64 w = word[l];
-    const u32 i = index[l] * 64 + static_cast<u32>(w == 0 ? 0 : lowest_bit(w));
-    element[l] = i;
-    rest[l] = w & (w - 1);
-    tail_block[l] = (block[i / kBlockElements] << 5) + i % kBlockElements / 4;
+// V::lanes ties, each a bit of a word. A bit of 0 stands for no tie.
+template <class V>
+class TieLanes {
+ public:
+  TieLanes() = default;
+
+  // `index` numbers the words within the group, `block` has the group's block numbers.
+  TieLanes(const u64* bit, const u32* index, const u64* block) {
+    for (u32 l = 0; l < V::lanes; ++l) {
+      bit_[l] = bit[l];
+      const u32 i = index[l] * 64 + static_cast<u32>(bit[l] == 0 ? 0 : lowest_bit(bit[l]));
+      tail_block_[l] = (block[i / kBlockElements] << 5) + i % kBlockElements / 4;
+      tail_word_[l] = i % 4;
+    }
   }
-}
+
+  // The blocks of the tail words.
+  auto block() const { return V::load(tail_block_); }
+
+  // flip[l] = the bit, if its tail word is below `tail`
+  template <class Pair>
+  void dropped(Pair w01, Pair w23, u32 tail, u64* flip) const {
+    alignas(64) u32 words[4 * V::lanes];
+    V::interleave(words, w01, w23);
+    for (u32 l = 0; l < V::lanes; ++l) flip[l] = words[4 * l + tail_word_[l]] < tail ? bit_[l] : 0;
+  }
+
+ private:
+  u64 bit_[V::lanes];
+  alignas(64) u64 tail_block_[V::lanes];
+  u32 tail_word_[V::lanes];  // which of the four words of its block
+};
 
 }  // namespace
 }  // namespace simdrop
