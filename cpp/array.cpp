@@ -1,24 +1,13 @@
 #include "array.hpp"
 
-#include <atomic>
-#include <limits>
 #include <string>
 
-#include "arguments.hpp"
-#include "dlpack.hpp"
+#include "lenders.hpp"
 
 namespace py = pybind11;
 
 namespace simdrop {
 namespace {
-
-constexpr const char* kDTypesAccepted =
-    "float16, bfloat16, float32 or float64 in native byte order";
-
-[[noreturn]] void wrong_dtype(const char* name, const std::string& got) {
-  throw py::type_error(std::string(name) + ": got dtype " + got + "; accepted: " + kDTypesAccepted +
-                       ", for example " + name + ".astype(numpy.float32)");
-}
 
 std::string shape_text(const std::vector<i64>& shape) {
   std::string text = "(";
@@ -32,211 +21,13 @@ const char* dtype_text(DType dtype) {
   return names[static_cast<int>(dtype)];
 }
 
-// NumPy's fixed type numbers (ndarraytypes.h). User types such as ml_dtypes.bfloat16 get theirs
-// when they register; the one found first is remembered.
-constexpr int kNumpyHalf = 23;
-constexpr int kNumpyFloat = 11;
-constexpr int kNumpyDouble = 12;
-constexpr int kNumpyUser = 256;
-std::atomic<int> bfloat16_number{-1};
-
-DType dtype_of(const char* name, const py::dtype& dtype) {
-  const int number = dtype.num();
-  const char order = dtype.byteorder();
-  if (order == '=' || order == '|') {
-    if (number == kNumpyFloat) return DType::f32;
-    if (number == kNumpyDouble) return DType::f64;
-    if (number == kNumpyHalf) return DType::f16;
-    if (number >= kNumpyUser) {
-      if (number == bfloat16_number.load(std::memory_order_relaxed)) return DType::bf16;
-      if (dtype.itemsize() == 2 && py::str(dtype.attr("name")).equal(py::str("bfloat16"))) {
-        bfloat16_number.store(number, std::memory_order_relaxed);
-        return DType::bf16;
-      }
-    }
-  }
-  wrong_dtype(name, shown(dtype));
-}
-
-Array from_ndarray(const char* name, py::handle object) {
-  const auto array = py::reinterpret_borrow<py::array>(object);
-  Array result;
-  result.view.dtype = dtype_of(name, array.dtype());
-  result.view.data = const_cast<void*>(array.data());
-  const auto ndim = static_cast<std::size_t>(array.ndim());
-  result.view.shape.assign(array.shape(), array.shape() + ndim);
-  result.view.strides.assign(array.strides(), array.strides() + ndim);
-  result.writable = array.writeable();
-  result.owner = array;
-  return result;
-}
-
-// A product of lengths or strides; what does not fit becomes a step that sizes_are_sound refuses.
-i64 times(i64 a, i64 b) {
-  const double product = static_cast<double>(a) * static_cast<double>(b);
-  return product > -0x1p62 && product < 0x1p62 ? a * b : std::numeric_limits<i64>::max();
-}
-
-std::vector<i64> c_strides(const View& view) {
-  std::vector<i64> strides(view.shape.size());
-  i64 step = static_cast<i64>(item_size(view.dtype));
-  for (std::size_t d = strides.size(); d-- > 0;) {
-    strides[d] = step;
-    step = times(step, view.shape[d]);
-  }
-  return strides;
-}
-
-// The buffer protocol. pybind11's buffer_info asks for a writable view or fails; this asks for
-// what there is.
-Array from_buffer(const char* name, py::handle object) {
-  auto* view = new Py_buffer();
-  if (PyObject_GetBuffer(object.ptr(), view, PyBUF_FULL_RO) != 0) {
-    delete view;
-    throw py::error_already_set();
-  }
-  py::capsule owner(view, [](void* p) {
-    auto* buffer = static_cast<Py_buffer*>(p);
-    PyBuffer_Release(buffer);
-    delete buffer;
-  });
-  Array result;
-  std::string format = view->format != nullptr ? view->format : "B";
-  if (format.size() == 2 && (format[0] == '@' || format[0] == '=' || format[0] == '<'))
-    format.erase(0, 1);  // all supported machines are little-endian
-  if (format == "e")
-    result.view.dtype = DType::f16;
-  else if (format == "f")
-    result.view.dtype = DType::f32;
-  else if (format == "d")
-    result.view.dtype = DType::f64;
-  else
-    wrong_dtype(name, "'" + format + "' (buffer format)");
-  if (view->suboffsets != nullptr)
-    throw py::type_error(std::string(name) +
-                         ": got a buffer with suboffsets; accepted: memory "
-                         "with a shape and strides");
-  result.view.data = view->buf;
-  result.view.shape.assign(view->shape, view->shape + view->ndim);
-  if (view->strides != nullptr)
-    result.view.strides.assign(view->strides, view->strides + view->ndim);
-  else  // C order: ctypes leaves them out even when asked for them
-    result.view.strides = c_strides(result.view);
-  result.writable = view->readonly == 0;
-  result.owner = owner;
-  return result;
-}
-
-constexpr std::int32_t kMaxDims = 64;  // as NumPy
-
-View view_of(const char* name, const dlpack::Tensor& tensor) {
-  View view;
-  const auto& type = tensor.dtype;
-  if (type.lanes == 1 && type.code == dlpack::kBfloat && type.bits == 16)
-    view.dtype = DType::bf16;
-  else if (type.lanes == 1 && type.code == dlpack::kFloat && type.bits == 16)
-    view.dtype = DType::f16;
-  else if (type.lanes == 1 && type.code == dlpack::kFloat && type.bits == 32)
-    view.dtype = DType::f32;
-  else if (type.lanes == 1 && type.code == dlpack::kFloat && type.bits == 64)
-    view.dtype = DType::f64;
-  else
-    wrong_dtype(name, "code " + std::to_string(type.code) + " of " + std::to_string(type.bits) +
-                          " bits (DLPack)");
-  if (tensor.ndim < 0 || tensor.ndim > kMaxDims || (tensor.ndim > 0 && tensor.shape == nullptr))
-    throw py::value_error(std::string(name) + ": got a DLPack tensor of " +
-                          std::to_string(tensor.ndim) + " dimensions" +
-                          (tensor.shape == nullptr ? " without a shape" : "") +
-                          "; accepted: 0 to 64, with one");
-  const i64 item = static_cast<i64>(item_size(view.dtype));
-  view.data = tensor.data == nullptr ? nullptr : static_cast<u8*>(tensor.data) + tensor.byte_offset;
-  view.shape.assign(tensor.shape, tensor.shape + tensor.ndim);
-  view.strides = c_strides(view);
-  if (tensor.strides != nullptr)
-    for (std::size_t d = 0; d < view.strides.size(); ++d)
-      view.strides[d] = tensor.strides[d] * item;
-  return view;
-}
-
-template <class Managed>
-void release(void* p) {
-  auto* managed = static_cast<Managed*>(p);
-  if (managed->deleter != nullptr) managed->deleter(managed);
-}
-
-template <class Managed>
-Array take_capsule(const char* name, py::handle capsule, const char* label, const char* used) {
-  auto* managed = static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), label));
-  if (managed == nullptr) throw py::error_already_set();
-  PyCapsule_SetName(capsule.ptr(), used);  // ours to delete from here on
-  Array result;
-  result.owner = py::capsule(managed, &release<Managed>);
-  result.writable = true;
-  if constexpr (requires { managed->flags; }) {
-    if (managed->major != 1)
-      throw py::type_error(std::string(name) + ": got DLPack version " +
-                           std::to_string(managed->major) + "; accepted: 0 or 1");
-    result.writable = (managed->flags & dlpack::kReadOnly) == 0;
-  }
-  if (managed->tensor.device.type != dlpack::kCpu)
-    throw py::type_error(std::string(name) + ": got a DLPack capsule of device type " +
-                         std::to_string(managed->tensor.device.type) + "; accepted: CPU memory");
-  result.view = view_of(name, managed->tensor);
-  return result;
-}
-
-Array from_dlpack(const char* name, py::handle object) {
-  if (py::hasattr(object, "__dlpack_device__")) {
-    const py::object device = object.attr("__dlpack_device__")();
-    const auto type = py::cast<long>(py::int_(py::sequence(device)[0]));
-    if (type != dlpack::kCpu)
-      throw py::type_error(std::string(name) + ": got memory of another device (DLPack device " +
-                           shown(device) + "); accepted: CPU memory");
-  }
-  py::object capsule;
-  try {
-    capsule = object.attr("__dlpack__")(py::arg("max_version") = py::make_tuple(1, 0));
-  } catch (py::error_already_set& error) {
-    if (!error.matches(PyExc_TypeError)) throw;
-    capsule = object.attr("__dlpack__")();  // an exporter of before DLPack 1
-  }
-  if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned"))
-    return take_capsule<dlpack::ManagedVersioned>(name, capsule, "dltensor_versioned",
-                                                  "used_dltensor_versioned");
-  if (PyCapsule_IsValid(capsule.ptr(), "dltensor"))
-    return take_capsule<dlpack::Managed>(name, capsule, "dltensor", "used_dltensor");
-  throw py::type_error(std::string(name) + ": __dlpack__() gave " + shown(capsule) +
-                       "; accepted: a DLPack capsule");
-}
-
-Array from_interface(const char* name, py::handle object) {
-  const py::object array = py::module_::import("numpy").attr("asarray")(object);
-  if (!py::isinstance<py::array>(array))
-    throw py::type_error(std::string(name) + ": numpy.asarray could not view its memory");
-  return from_ndarray(name, array);
-}
-
 }  // namespace
 
 Array borrow(const char* name, py::handle object) {
-  Array result;
-  if (py::isinstance<py::array>(object))
-    result = from_ndarray(name, object);
-  else if (PyObject_CheckBuffer(object.ptr()))
-    result = from_buffer(name, object);
-  else if (py::hasattr(object, "__dlpack__"))
-    result = from_dlpack(name, object);
-  else if (py::hasattr(object, "__array_interface__"))
-    result = from_interface(name, object);
-  else
-    throw py::type_error(
-        std::string(name) + ": got " + Py_TYPE(object.ptr())->tp_name +
-        ", whose memory cannot be taken without a copy; accepted: a NumPy array, or an object "
-        "with the buffer protocol, DLPack on the CPU or __array_interface__, for example "
-        "numpy.asarray(" +
-        name + ")");
+  Array result = lend(name, object);
   if (!sizes_are_sound(result.view))
-    throw py::value_error(std::string(name) + ": got the shape " + shape_text(result.view.shape) +
+    throw py::value_error(std::string(name) + ": got shape " + shape_text(result.view.shape) +
+                          " and strides " + shape_text(result.view.strides) +
                           "; accepted: lengths of 0 and above, at most 2**58 elements in memory");
   if (result.view.data == nullptr && result.view.size() != 0)
     throw py::value_error(std::string(name) + ": got a null pointer as its memory");

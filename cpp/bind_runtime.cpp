@@ -20,7 +20,9 @@ void use_isa(const py::object& name) {
   if (!py::isinstance<py::str>(name))
     throw py::type_error("isa: got " + shown(name) + "; accepted: a name, one of " +
                          shown(available_isas()));
-  use_table(name.cast<std::string>());  // std::invalid_argument becomes ValueError
+  const char* text = PyUnicode_AsUTF8(name.ptr());
+  if (text == nullptr) throw py::error_already_set();  // lone surrogates: a ValueError of its own
+  use_table(text);                                     // std::invalid_argument becomes ValueError
 }
 
 }  // namespace

@@ -19,7 +19,8 @@ class DropoutSink {
   unsigned lead(u64 n) const {
     constexpr std::uintptr_t kAlign = 64;
     const auto past = reinterpret_cast<std::uintptr_t>(y_) % kAlign;
-    if (past == 0 || past % sizeof(T) != 0 || n < 256) return 0;
+    // Few elements are not worth it, but stores around the cache fault at other addresses.
+    if (past == 0 || past % sizeof(T) != 0 || (!kStream && n < 256)) return 0;
     return static_cast<unsigned>((kAlign - past) / sizeof(T));
   }
 

@@ -28,6 +28,8 @@ def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
         lengths = (operator.index(shape),)  # type: ignore[arg-type]
     except TypeError:
         try:
+            if isinstance(shape, bytes | bytearray):
+                raise TypeError
             lengths = tuple(operator.index(n) for n in shape)  # type: ignore[union-attr, assignment]
         except TypeError:
             raise TypeError(f"{name}: got {shape!r}; accepted: an integer or a sequence of integers") from None

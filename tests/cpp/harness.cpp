@@ -47,6 +47,8 @@ void check_all(Checker& checker, const KernelTable& table, const Mask& mask, DTy
   const double scale = scale_of(mask.threshold);
   const bool in_place = mask.n() % 2 == 0;
   checker.dropout(table, dtype, mask, scale, values, in_place, false, places);
+  const std::size_t offset = mask.n() * kItem[static_cast<int>(dtype)] % 64;
+  checker.dropout(table, dtype, mask, scale, values, false, true, {0, offset, places.side});
   checker.packed(table, mask, false, places);
   checker.bytes(table, mask, mask.n() % 3 == 0, places);
   checker.count(table, mask);

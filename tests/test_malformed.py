@@ -1,0 +1,25 @@
+"""A campaign of generated malformed calls (malformed.py): each is refused, nothing crashes, nothing is changed.
+
+``SIMDROP_MALFORMED=100000 python -m pytest tests/test_malformed.py`` runs the long form.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import simdrop
+
+COUNT = int(os.environ.get("SIMDROP_MALFORMED", "4000"))
+
+
+def test_malformed_calls_are_refused() -> None:
+    # In a process of its own: a crash then fails this test and no other.
+    script = Path(__file__).with_name("malformed.py")
+    done = subprocess.run(
+        [sys.executable, str(script), str(COUNT)], capture_output=True, text=True, timeout=1800, check=False
+    )
+    assert done.returncode == 0, f"on {simdrop.active_isa()}: {done.stdout}\n{done.stderr}"
+    assert done.stdout.startswith(f"{COUNT} malformed calls, 0 not refused properly"), done.stdout
