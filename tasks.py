@@ -238,7 +238,7 @@ def python_asan() -> None:
         *("--ignore=tests/test_bench.py", "--ignore=tests/test_bench_compare.py"),
         *("--deselect", "tests/test_arrays.py::test_nothing_as_large_as_the_input_is_allocated"),
         LD_PRELOAD=runtime,
-        ASAN_OPTIONS="detect_leaks=0",
+        ASAN_OPTIONS=f"detect_leaks=0:log_path={BUILD}/asan-report",
         PYTHONPATH=str(site),
     )
 
