@@ -125,6 +125,11 @@ void dropout(const Draw& draw, double scale, const View& x, const View& y, int t
   apply_plan(plan, draw.offset, x, y, threads);
 }
 
+int worthwhile_threads(u64 n, int threads) {
+  const u64 most = n / kWorthwhile;
+  return most < static_cast<u64>(threads) ? std::max(1, static_cast<int>(most)) : threads;
+}
+
 void packed(const Plan& plan, u64 first, u64 n, u8* out, bool invert, int threads) {
   parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
     active_table().packed(plan, first + begin, end - begin, out + begin / 8, invert);

@@ -12,4 +12,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   simdrop::bind_stream(m);
   simdrop::bind_dropout(m);
   simdrop::bind_mask(m);
+  simdrop::bind_pointers(m);
 }

@@ -59,6 +59,19 @@ def apply(
     threads: int | None,
     shape: tuple[int, ...],
 ) -> Any: ...
+def dropout_pointers(
+    x: int,
+    y: int,
+    n: int,
+    dtype: int,
+    p: float,
+    scale: float,
+    seed: int,
+    stream: int,
+    offset: int,
+    threads: int,
+) -> None: ...
+def pointer_calls() -> int: ...
 def infer(x: Any, out: Any, p: SupportsFloat, scaling: str, threads: int | None) -> Any: ...
 def keep_bytes(
     size: int, p: SupportsFloat, seed: int, stream: int, offset: int, invert: bool, threads: int | None

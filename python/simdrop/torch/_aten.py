@@ -1,0 +1,113 @@
+"""Kernels for PyTorch's own dropout operators, in the form that its dispatcher calls.
+
+What is not taken goes to PyTorch's own implementation, which stays registered under the keys named here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from simdrop.torch import _forms
+from simdrop.torch._autograd import drop, drop_with_mask
+from simdrop.torch._engines import Engine, Kernels
+from simdrop.torch._memory import Draw, is_plain, takes
+from simdrop.torch._random import next_seed
+
+_COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+_AUTOGRAD = torch._C.DispatchKey.Autograd
+_PYTHON_DISPATCHER = torch._C.DispatchKey.PythonDispatcher
+_traced = torch._C._dispatch_tls_is_dispatch_key_included
+
+Kernel: TypeAlias = Callable[..., Any]
+Form: TypeAlias = Callable[[Engine, Tensor, float], Tensor]
+
+
+def _own(op: Any, *args: Any) -> Any:
+    """Call PyTorch's own implementation of an operator that it composes from others."""
+    if _traced(_PYTHON_DISPATCHER):  # torch.compile and torch.export have their own compositions
+        return op.decompose(*args)
+    return op._op_dk(_COMPOSITE, *args)
+
+
+def _draw(p: float) -> Draw:
+    return Draw(p, next_seed()) if p < 1 else Draw(1.0, 0)
+
+
+_dropout_op = torch.ops.aten.dropout.default
+
+
+def dropout(x: Tensor, p: float, train: bool) -> Tensor:
+    """aten::dropout, apart from the others because every nanosecond counts."""
+    if train and 0 < p <= 1 and takes(x) and x.numel():
+        return drop(x, _draw(p))
+    if not train and 0 <= p <= 1:
+        return x
+    return _own(_dropout_op, x, p, train)
+
+
+def _kernel(name: str, form: Form, inplace: bool, dimensions: int = 0) -> Kernel:
+    """Return the kernel of an operator (input, p, train)."""
+    op = getattr(torch.ops.aten, name).default
+
+    def kernel(x: Tensor, p: float, train: bool) -> Tensor:
+        if train and 0 < p <= 1 and takes(x) and x.numel() and x.dim() >= dimensions:
+            return form(Kernels(next_seed() if p < 1 else 0, 0, inplace), x, p)
+        return _own(op, x, p, train)
+
+    kernel.__name__ = kernel.__qualname__ = name
+    return kernel
+
+
+_native_dropout_op = torch.ops.aten.native_dropout.default
+
+
+def native_dropout(x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
+    """aten::native_dropout under autograd."""
+    if train is not False and 0 <= p <= 1 and takes(x) and x.numel():
+        return drop_with_mask(x, _draw(p))
+    return _native_dropout_op._op_dk(_AUTOGRAD, x, p, train)
+
+
+def native_dropout_below(x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
+    """aten::native_dropout below autograd; what is not taken is computed here as PyTorch does it."""
+    if x.numel() == 0:
+        return x, torch.empty_like(x)
+    if train is False:
+        return x.clone(), torch.ones_like(x, dtype=torch.bool)
+    if 0 <= p <= 1 and is_plain(x):
+        with torch.no_grad():
+            return drop_with_mask(x, _draw(p))
+    mask = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - p)
+    return x.mul(mask).mul_(0.0 if p == 1 else 1 / (1 - p)), mask
+
+
+def native_dropout_backward(gradient: Tensor, mask: Tensor, scale: float) -> Tensor:
+    """aten::native_dropout_backward below autograd, for whatever mask the caller has."""
+    if mask.dtype == torch.bool:
+        return torch.where(mask, gradient, 0.0).mul_(scale)
+    return mask.type_as(gradient).mul(gradient).mul_(scale)
+
+
+_both: dict[str, Kernel] = {
+    "dropout": dropout,
+    "dropout_": _kernel("dropout_", _forms.elementwise, True),
+    "feature_dropout": _kernel("feature_dropout", _forms.feature, False, 2),
+    "feature_dropout_": _kernel("feature_dropout_", _forms.feature, True, 2),
+    "alpha_dropout": _kernel("alpha_dropout", _forms.alpha, False),
+    "alpha_dropout_": _kernel("alpha_dropout_", _forms.alpha, True),
+    "feature_alpha_dropout": _kernel("feature_alpha_dropout", _forms.feature_alpha, False, 2),
+    "feature_alpha_dropout_": _kernel("feature_alpha_dropout_", _forms.feature_alpha, True, 2),
+}
+
+# What `install` registers: dispatch key, name of the operator, kernel. CPU is what inference mode reaches.
+KERNELS: tuple[tuple[str, str, Kernel], ...] = (
+    *(("AutogradCPU", name, kernel) for name, kernel in _both.items()),
+    *(("CPU", name, kernel) for name, kernel in _both.items()),
+    ("AutogradCPU", "native_dropout", native_dropout),
+    ("CPU", "native_dropout", native_dropout_below),
+    ("CPU", "native_dropout_backward", native_dropout_backward),
+)

@@ -1,0 +1,180 @@
+"""Dropout under autograd. Saved for backward: a few Python numbers, whatever the size of the tensor.
+
+Every function is linear in its tensor, and its derivative is the same function with the same numbers; so the
+backward pass calls it again, and derivatives of any order follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import increment_version
+
+from simdrop.torch._memory import (
+    Draw,
+    Layout,
+    drop_in_place,
+    dropped,
+    dropped_as,
+    is_dense,
+    is_plain,
+    keep_mask,
+    layout_of,
+    noise,
+)
+
+_recording = torch.is_grad_enabled
+Factors: TypeAlias = Callable[[], Tensor]
+
+
+def _apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
+    """Return `function.apply` without its check for functorch, which costs a microsecond and is made elsewhere."""
+    inherited: Any = super(torch.autograd.Function, function)
+    return inherited.apply
+
+
+class _Drop(torch.autograd.Function):
+    """Elementwise dropout; `layout` False stands for that of `x`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, draw: Draw, layout: Layout | Literal[False]) -> Tensor:
+        if layout is False:
+            y = dropped(x, draw)
+            layout = layout_of(y)
+        else:
+            y = dropped_as(x, draw, layout)
+        ctx.numbers = (draw, layout)
+        ctx.set_materialize_grads(False)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None, None]:
+        return _backward(gradient, *ctx.numbers), None, None
+
+
+class _DropInPlace(torch.autograd.Function):
+    """The same in place, on a dense tensor that is neither a leaf nor a view."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, draw: Draw) -> Tensor:
+        drop_in_place(x, draw)
+        ctx.numbers = (draw, layout_of(x))
+        ctx.set_materialize_grads(False)
+        ctx.mark_dirty(x)
+        return x
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
+        return _backward(gradient, *ctx.numbers), None
+
+
+class _DropWithMask(torch.autograd.Function):
+    """Elementwise dropout that also gives its mask away, and does not keep it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+        y = dropped(x, draw)
+        mask = keep_mask(y, draw)
+        ctx.numbers = (draw, layout_of(y))
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(mask)
+        return y, mask
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None, _: Any) -> tuple[Tensor | None, None]:
+        return _backward(gradient, *ctx.numbers), None
+
+
+class _Multiply(torch.autograd.Function):
+    """x times factors that are made again for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factors: Factors) -> Tensor:
+        ctx.factors = factors
+        ctx.set_materialize_grads(False)
+        return _product(x, factors())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
+        return None if gradient is None else multiply(gradient, ctx.factors), None
+
+
+class _MultiplyInPlace(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, factors: Factors) -> Tensor:
+        ctx.factors = factors
+        ctx.set_materialize_grads(False)
+        ctx.mark_dirty(x)
+        return x.mul_(factors())
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
+        return None if gradient is None else multiply(gradient, ctx.factors), None
+
+
+def _product(x: Tensor, factors: Tensor) -> Tensor:
+    """Multiply; factors of a wider type than `x` are not rounded first."""
+    if x.dtype == factors.dtype or not is_plain(x):
+        return x * factors
+    return torch.mul(x, factors, out=torch.empty_like(x))
+
+
+_drop = _apply_of(_Drop)
+_drop_in_place = _apply_of(_DropInPlace)
+_drop_with_mask = _apply_of(_DropWithMask)
+_multiply = _apply_of(_Multiply)
+_multiply_in_place = _apply_of(_MultiplyInPlace)
+
+
+def _backward(gradient: Tensor | None, draw: Draw, layout: Layout) -> Tensor | None:
+    if gradient is None:
+        return None
+    if not is_plain(gradient):  # a batch of gradients under vmap, a subclass: PyTorch multiplies
+        return gradient * noise(gradient.shape, gradient.dtype, draw, layout)
+    if gradient.requires_grad and _recording():
+        return _drop(gradient, draw, layout)
+    return dropped_as(gradient, draw, layout)
+
+
+def drop(x: Tensor, draw: Draw) -> Tensor:
+    """Return dropout of a plain tensor."""
+    if x.requires_grad and _recording():
+        return _drop(x, draw, False)
+    return dropped(x, draw)
+
+
+def drop_with_mask(x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Return dropout of a plain tensor, and its mask as booleans: True is kept."""
+    return _drop_with_mask(x, draw)
+
+
+def drop_(x: Tensor, draw: Draw) -> Tensor:
+    """Change a plain tensor in place by PyTorch's rules."""
+    graph = x.requires_grad and _recording()
+    if not is_dense(x) or (graph and (x.is_leaf or x._is_view())):
+        return x.copy_(drop(x, draw))  # which knows leaves, views and shared elements, and refuses before it writes
+    if graph:
+        return _drop_in_place(x, draw)
+    drop_in_place(x, draw)
+    if not x.is_inference():
+        increment_version(x)
+    return x
+
+
+def multiply(x: Tensor, factors: Factors) -> Tensor:
+    """Return x times factors that can be made again from their numbers."""
+    if x.requires_grad and _recording() and is_plain(x):
+        return _multiply(x, factors)
+    return _product(x, factors())
+
+
+def multiply_(x: Tensor, factors: Factors) -> Tensor:
+    """Do the same in place by PyTorch's rules."""
+    if not (x.requires_grad and _recording()):
+        return x.mul_(factors())
+    if x.is_leaf or x._is_view():
+        return x.copy_(multiply(x, factors))
+    return _multiply_in_place(x, factors)

@@ -1,0 +1,87 @@
+"""The forms of dropout, each written once for every engine.
+
+A form takes an engine, a tensor and a probability above 0. Elements that share a bit of the mask are dropped together.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from simdrop.torch._engines import Engine
+
+# -alpha * scale of SELU, its value at minus infinity ("Self-Normalizing Neural Networks", Klambauer et al., 2017).
+_ALPHA = 1.7580993408473766
+
+
+def elementwise(engine: Engine, x: Tensor, p: float) -> Tensor:
+    """Drop each element for itself."""
+    return engine.drop(x, p)
+
+
+def shared(engine: Engine, x: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
+    """Drop by a mask of another shape, which is broadcast to `x`."""
+    if p == 1 or math.prod(shape) == x.numel():
+        return engine.drop(x, p)
+    return engine.multiply(x, engine.factors(x, shape, p))
+
+
+def _channels(x: Tensor) -> tuple[int, ...]:
+    return (*x.shape[:2], *(1,) * (x.dim() - 2))
+
+
+def feature(engine: Engine, x: Tensor, p: float) -> Tensor:
+    """Drop whole channels: the first two dimensions have a mask."""
+    return shared(engine, x, p, _channels(x))
+
+
+def path(engine: Engine, x: Tensor, p: float) -> Tensor:
+    """Drop whole samples: the first dimension has a mask."""
+    return shared(engine, x, p, (*x.shape[:1], *(1,) * (x.dim() - 1)))
+
+
+def _alpha_numbers(p: float) -> tuple[float, float, float]:
+    """Return the factor, and what a kept zero and a dropped element become: mean 0 and variance 1 stay."""
+    a = 1 / math.sqrt((_ALPHA * _ALPHA * p + 1) * (1 - p))
+    return a, _ALPHA * a * p, _ALPHA * a * (p - 1)
+
+
+def alpha(engine: Engine, x: Tensor, p: float) -> Tensor:
+    """Set elements to the low end of SELU, then scale and shift all."""
+    if p == 1:
+        return engine.drop(x, p)
+    a, _, low = _alpha_numbers(p)
+    raised = x.add_(_ALPHA) if engine.inplace else x + _ALPHA
+    return engine.drop(raised, p, a).add_(low)
+
+
+def feature_alpha(engine: Engine, x: Tensor, p: float) -> Tensor:
+    """Do that to whole channels."""
+    shape = _channels(x)
+    if p == 1 or math.prod(shape) == x.numel():
+        return alpha(engine, x, p)
+    a, high, low = _alpha_numbers(p)
+    factors = engine.factors(x, shape, p, a)
+    shifts = (factors() * ((high - low) / a)).add_(low)
+    return engine.multiply(x, factors).add_(shifts)
+
+
+def block(engine: Engine, x: Tensor, p: float, size: int) -> Tensor:
+    """Drop squares of the last two dimensions of (N, C, H, W): DropBlock (Ghiasi, Lin and Le, 2018)."""
+    if p == 1:
+        return engine.drop(x, p)
+    height, width = x.shape[2:]
+    size = min(size, height, width)
+    rows, columns = height - size + 1, width - size + 1
+    # so many corners of squares that one element in 1 / p is covered, but for overlaps
+    rate = min(1.0, p * height * width / (size * size * rows * columns))
+    corners = engine.factors(x, (*x.shape[:2], rows, columns), rate, 1.0)
+
+    def factors() -> Tensor:
+        around = (size - 1,) * 4
+        kept = 1 - F.max_pool2d(F.pad(1 - corners(), around), size, stride=1)
+        return kept * (kept.numel() / kept.sum().clamp(min=1.0))
+
+    return engine.multiply(x, factors)

@@ -1,0 +1,115 @@
+"""Putting the kernels behind PyTorch's dispatcher, and taking them away again."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Iterator
+
+import torch
+
+from simdrop.torch._aten import KERNELS
+
+_lock = threading.RLock()
+
+
+class _Registration:
+    """The state of this process: whether `install` was called, and how many `accelerated` blocks are open."""
+
+    wanted = False
+    blocks = 0
+    library: torch.library.Library | None = None
+
+    def settle(self) -> None:
+        """Register or unregister, whichever the state asks for."""
+        needed = self.wanted or self.blocks > 0
+        if needed and self.library is None:
+            self.library = _register()
+        elif not needed and self.library is not None:
+            self.library._destroy()
+            self.library = None
+            _forget_resolutions()
+
+
+_state = _Registration()
+
+
+def _register() -> torch.library.Library:
+    library = torch.library.Library("aten", "IMPL")
+    with warnings.catch_warnings():
+        # PyTorch warns that native_dropout had a kernel: that is the purpose
+        warnings.filterwarnings("ignore", message="(?s).*Overriding a previously registered kernel")
+        for key, name, kernel in KERNELS:
+            library.impl(name, kernel, key)
+    _forget_resolutions()
+    return library
+
+
+def _forget_resolutions() -> None:
+    """Clear what the Python dispatcher, which torch.compile uses, remembers of these operators."""
+    for _, name, _ in KERNELS:
+        getattr(torch.ops.aten, name).default._dispatch_cache.clear()
+
+
+def install() -> None:
+    """Serve PyTorch's dropout on the CPU from here on, in the whole process.
+
+    Afterwards `torch.nn.Dropout`, `torch.nn.functional.dropout` and whatever else ends in PyTorch's dropout operators
+    (attention, recurrent layers, Keras) run on the kernels of this package; models do not change. Calling it again
+    does nothing.
+
+    See Also
+    --------
+    uninstall : the way back.
+    accelerated : for the length of a block.
+
+    Examples
+    --------
+    >>> import torch, simdrop.torch
+    >>> simdrop.torch.install()
+    >>> simdrop.torch.installed()
+    True
+    >>> simdrop.torch.uninstall()
+    """
+    with _lock:
+        _state.wanted = True
+        _state.settle()
+
+
+def uninstall() -> None:
+    """Give dropout back to PyTorch; does nothing if it was not installed, and ends no `accelerated` block."""
+    with _lock:
+        _state.wanted = False
+        _state.settle()
+
+
+def installed() -> bool:
+    """Return whether PyTorch's dropout is served by this package at the moment."""
+    return _state.library is not None
+
+
+@contextlib.contextmanager
+def accelerated() -> Iterator[None]:
+    """Serve PyTorch's dropout on the CPU for the length of a ``with`` block.
+
+    The registration is that of the process: other threads see it too. Blocks may be nested, and overlap between
+    threads; the last one to end gives dropout back to PyTorch, unless `install` was called.
+
+    Examples
+    --------
+    >>> import torch, simdrop.torch
+    >>> with simdrop.torch.accelerated():
+    ...     y = torch.nn.functional.dropout(torch.ones(1000), 0.5)
+    >>> simdrop.torch.installed()
+    False
+    """
+    with _lock:
+        _state.blocks += 1
+        _state.settle()
+    try:
+        yield
+    finally:
+        with _lock:
+            _state.blocks -= 1
+            _state.settle()

@@ -1,0 +1,128 @@
+"""Tensors taken through their memory: which ones can be, and dropout on them by their numbers.
+
+Nothing here knows of autograd. What autograd keeps is a `Draw` and a layout, never a mask.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from simdrop import _core
+
+# The dispatch keys of a tensor name everything that is special about it: the device, sparse and quantized layouts,
+# subclasses with a dispatch of their own (FakeTensor among them), functorch's wrappers, lazy negation and
+# conjugation, names. A tensor whose keys are exactly those of an ordinary CPU tensor is memory and nothing else.
+_keys_of = torch._C._dispatch_keys
+with torch.inference_mode(False):
+    _ORDINARY = _keys_of(torch.empty(0, device="cpu")).raw_repr()
+with torch.inference_mode():
+    _INFERENCE = _keys_of(torch.empty(0, device="cpu")).raw_repr()
+_PLAIN = frozenset((_ORDINARY, _INFERENCE))
+
+_CODES: dict[torch.dtype, int] = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
+
+_modes = torch._C._len_torch_dispatch_stack
+_transforms = torch._C._are_functorch_transforms_active
+_run = _core.dropout_pointers
+_threads = torch.get_num_threads
+_empty_like = torch.empty_like
+
+
+def kernel_calls() -> int:
+    """Return how often a kernel of this package has run on a tensor in this process, backward passes included.
+
+    It tells whether a model's dropout is served here.
+    """
+    return _core.pointer_calls()
+
+
+class Draw(NamedTuple):
+    """The numbers of one mask: all that a backward pass needs."""
+
+    p: float
+    seed: int
+    stream: int = 0
+    scale: float = 0.0  # of kept elements; 0 stands for 1 / q
+
+
+# The strides of the dense tensor over whose memory a mask counts its elements; None when that is C order.
+Layout: TypeAlias = "tuple[int, ...] | None"
+
+
+def is_plain(x: Tensor) -> bool:
+    """Return whether `x` is ordinary CPU memory of a type that the kernels know."""
+    return x.dtype in _CODES and _keys_of(x).raw_repr() in _PLAIN
+
+
+def takes(x: Tensor) -> bool:
+    """Return whether dropout of `x` may run here: `x` is plain, and nothing wants to see PyTorch's own."""
+    return is_plain(x) and not _modes() and not _transforms() and forward_ad._current_level < 0
+
+
+def layout_of(x: Tensor) -> Layout:
+    """Return the layout of a dense tensor."""
+    return None if x.is_contiguous() else x.stride()
+
+
+def _fill(source: Tensor, y: Tensor, draw: Draw) -> None:
+    """Write dropout of `source` to `y`; both are dense and in one order."""
+    p, seed, stream, scale = draw
+    _run(source.data_ptr(), y.data_ptr(), y.numel(), _CODES[y.dtype], p, scale, seed, stream, 0, _threads())
+
+
+def dropped(x: Tensor, draw: Draw) -> Tensor:
+    """Return dropout of `x`, with the strides that PyTorch's elementwise functions give; elements count over those."""
+    y = _empty_like(x)
+    if x.is_contiguous() or x.stride() == y.stride():
+        _fill(x, y, draw)
+    else:  # not dense: the result is
+        y.copy_(x)
+        _fill(y, y, draw)
+    return y
+
+
+def dropped_as(x: Tensor, draw: Draw, layout: Layout) -> Tensor:
+    """Return dropout of `x` with elements counted over a given layout, whatever the strides of `x`."""
+    if layout is None:
+        y = _empty_like(x, memory_format=torch.contiguous_format)
+        same = x.is_contiguous()
+    else:
+        y = torch.empty_strided(x.shape, layout, dtype=x.dtype, device="cpu")
+        same = x.stride() == layout
+    if same:
+        _fill(x, y, draw)
+    else:
+        y.copy_(x)
+        _fill(y, y, draw)
+    return y
+
+
+def is_dense(x: Tensor) -> bool:
+    """Return whether the elements of `x` fill one piece of memory, each its own place."""
+    return x.is_contiguous() or x.stride() == torch.empty_like(x, device="meta").stride()
+
+
+def drop_in_place(x: Tensor, draw: Draw) -> None:
+    """Change a dense tensor in place; versions are the caller's."""
+    _fill(x, x, draw)
+
+
+def keep_mask(y: Tensor, draw: Draw) -> Tensor:
+    """Return the mask of a dense result as booleans, in its layout: True is kept."""
+    p, seed, stream, _ = draw
+    kept = _core.keep_bytes(y.numel(), p, seed, stream, 0, False, _threads())
+    return torch.from_numpy(kept).as_strided(y.shape, y.stride())
+
+
+def noise(shape: torch.Size | tuple[int, ...], dtype: torch.dtype, draw: Draw, layout: Layout = None) -> Tensor:
+    """Return what dropout multiplies with: 0 where it drops, the scale where it keeps."""
+    if layout is None:
+        y = torch.ones(shape, dtype=dtype, device="cpu")
+    else:
+        y = torch.empty_strided(shape, layout, dtype=dtype, device="cpu").fill_(1)
+    _fill(y, y, draw)
+    return y

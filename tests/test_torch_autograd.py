@@ -1,0 +1,223 @@
+"""Autograd keeps numbers, not masks: gradients of any order, in-place rules, checkpoints, seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import simdrop
+
+torch = pytest.importorskip("torch")
+F = torch.nn.functional
+import simdrop.torch as st  # noqa: E402
+import torch.autograd.forward_ad as fwad  # noqa: E402
+from torch.utils.checkpoint import checkpoint  # noqa: E402
+from torch_helpers import mask_of  # noqa: E402
+
+FORMS: dict[str, Callable[..., Any]] = {
+    "dropout": lambda x, **k: F.dropout(x, 0.4, **k),
+    "feature": lambda x, inplace: (torch.feature_dropout_ if inplace else torch.feature_dropout)(x, 0.4, True),
+    "alpha": lambda x, **k: F.alpha_dropout(x, 0.4, training=True, **k),
+    "feature_alpha": lambda x, **k: F.feature_alpha_dropout(x, 0.4, training=True, **k),
+}
+every_form = pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+
+
+@pytest.fixture(autouse=True)
+def installed() -> Iterator[None]:
+    with st.accelerated():
+        yield
+
+
+def fixed(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The function with the same mask in every call."""
+
+    def call(x: Any) -> Any:
+        torch.manual_seed(9)
+        return function(x)
+
+    return call
+
+
+def channels_last(shape: tuple[int, ...]) -> Any:
+    return torch.randn(shape, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+
+
+@every_form
+@pytest.mark.parametrize("inplace", [False, True])
+def test_gradcheck_and_gradgradcheck(form: Callable[..., Any], inplace: bool) -> None:
+    function = fixed(lambda x: form(x * 1, inplace=inplace))
+    for x in (torch.randn(2, 3, 2, 2, dtype=torch.float64), channels_last((2, 3, 2, 2))):
+        x.requires_grad_()
+        assert torch.autograd.gradcheck(function, x)
+        assert torch.autograd.gradcheck(function, x, check_batched_grad=True)
+        assert torch.autograd.gradgradcheck(function, x)
+        # a function that is not linear after it, so that the second derivative is not zero
+        assert torch.autograd.gradgradcheck(lambda x: function(x).square(), x)
+
+
+def test_native_dropout_gradcheck() -> None:
+    x = torch.randn(5, 4, dtype=torch.float64, requires_grad=True)
+    function = fixed(lambda x: torch.native_dropout(x, 0.3, True)[0])
+    assert torch.autograd.gradcheck(function, x)
+    assert torch.autograd.gradgradcheck(function, x)
+
+
+def saved_bytes(function: Callable[[Any], Any], x: Any) -> int:
+    total = 0
+
+    def pack(tensor: Any) -> Any:
+        nonlocal total
+        total += tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        y = function(x)
+    assert y.requires_grad
+    return total
+
+
+@every_form
+@pytest.mark.parametrize("inplace", [False, True])
+def test_nothing_is_saved_for_backward(form: Callable[..., Any], inplace: bool) -> None:
+    for shape in ((2, 2, 2, 2), (16, 16, 16, 16), (300, 200)):
+        x = torch.randn(shape, requires_grad=True)
+        if inplace:
+            x = x + 0
+        assert saved_bytes(lambda x: form(x, inplace=inplace), x) == 0
+    assert saved_bytes(lambda x: torch.native_dropout(x, 0.5, True)[0], torch.ones(99, requires_grad=True)) == 0
+
+
+def test_the_gradient_of_a_dropped_element_is_zero_whatever_it_is() -> None:
+    x = torch.ones(1000, requires_grad=True)
+    y = F.dropout(x, 0.5)
+    y.backward(torch.full((1000,), float("inf")))
+    assert torch.equal(x.grad == 0, y == 0)
+
+
+def test_leaves_and_views_are_refused_before_anything_is_written() -> None:
+    x = torch.ones(10, 5, 2, requires_grad=True)
+    for form in FORMS.values():
+        with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+            form(x, inplace=True)
+        with pytest.raises(RuntimeError, match="a view of a leaf Variable that requires grad"):
+            form(x[:5], inplace=True)
+    assert bool((x == 1).all())
+    with torch.no_grad():
+        F.dropout(x, 0.5, inplace=True)
+    assert not bool((x == 1).any())
+
+
+def test_a_tensor_saved_before_it_was_changed_is_an_error() -> None:
+    x = torch.randn(10, requires_grad=True)
+    y = x.exp()  # saves its result
+    F.dropout(y, 0.5, inplace=True)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+
+
+def test_in_place_on_a_part_of_a_tensor() -> None:
+    x = torch.randn(20, 30, requires_grad=True)
+    y = x * 1
+    keep = mask_of(5, (30,), 0.5)
+    F.dropout(y[3], 0.5, inplace=True)
+    F.dropout(y.t()[4:6], 1.0, inplace=True)
+    y.sum().backward()
+    expected = torch.ones(20, 30)
+    expected[3] = keep * 2.0
+    expected[:, 4:6] = 0
+    assert torch.equal(x.grad, expected)
+
+
+def test_unused_results_have_no_gradient() -> None:
+    x = torch.ones(4, requires_grad=True)
+    y, z = F.dropout(x.unbind(0)[0].reshape(1), 0.5), x * 2
+    assert y is not None
+    z.sum().backward()
+    assert x.grad.tolist() == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_checkpoint_recomputes_the_same_mask(use_reentrant: bool) -> None:
+    seen = []
+
+    def block(x: Any) -> Any:
+        y = F.dropout(x.sin(), 0.5)
+        seen.append(y.detach() != 0)
+        return y.sin()
+
+    x = torch.randn(100, requires_grad=True)
+    checkpoint(block, x, use_reentrant=use_reentrant).sum().backward()
+    assert len(seen) == 2
+    assert torch.equal(*seen)
+    keep = seen[0]
+    expected = torch.where(keep, (x.sin() * 2).cos() * 2 * x.cos(), 0.0)
+    torch.testing.assert_close(x.grad, expected)
+
+
+def test_the_state_of_the_generator_governs_the_mask() -> None:
+    x = torch.ones(500)
+
+    def draw() -> list[float]:
+        return F.dropout(x, 0.5).tolist()  # type: ignore[no-any-return]
+
+    torch.manual_seed(1)
+    first, second = draw(), draw()
+    assert first != second
+    torch.manual_seed(1)
+    assert draw() == first
+    state = torch.get_rng_state()
+    assert draw() == second
+    torch.set_rng_state(state)
+    with torch.random.fork_rng():
+        assert draw() == second
+    assert draw() == second
+
+
+def test_generator_and_rng_arguments() -> None:
+    x = torch.ones(64)
+    state = torch.get_rng_state()
+    a = st.dropout(x, 0.5, generator=torch.Generator().manual_seed(5))
+    generator = torch.Generator().manual_seed(5)
+    assert torch.equal(a, st.dropout(x, 0.5, generator=generator))
+    assert not torch.equal(a, st.dropout(x, 0.5, generator=generator))
+    stream = simdrop.Stream(3)
+    for number in range(2):
+        expected = simdrop.Mask(64, 0.5, seed=3, stream=number).keep()
+        assert ((st.dropout(x, 0.5, rng=stream) != 0).numpy() == expected).all()
+    assert torch.equal(torch.get_rng_state(), state)
+    with pytest.raises(ValueError, match="got both"):
+        st.dropout(x, 0.5, generator=generator, rng=3)
+    with pytest.raises(TypeError, match="rng"):
+        st.dropout(x, 0.5, rng="three")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="accepted together with rng or generator"):
+        st.dropout(torch.ones(4, device="meta"), 0.5, rng=3)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        st.dropout(x, 1.5)
+
+
+def test_function_transforms_get_pytorchs_own() -> None:
+    x = torch.randn(4, 100)
+    calls = st.kernel_calls()
+    same = torch.vmap(lambda x: F.dropout(x, 0.5) != 0, randomness="same")(torch.ones(4, 100))
+    assert all(torch.equal(row, same[0]) for row in same)
+    different = torch.vmap(lambda x: st.dropout(x, 0.5) != 0, randomness="different")(torch.ones(4, 100))
+    assert not torch.equal(different[0], different[1])
+    with pytest.raises(RuntimeError, match="randomness"):
+        torch.vmap(lambda x: x + F.dropout(torch.ones(100), 0.5))(x)
+    gradient = torch.func.grad(lambda x: F.dropout(x, 0.5).sum())(torch.ones(100))
+    assert set(gradient.tolist()) == {0.0, 2.0}
+    assert st.kernel_calls() == calls
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, of torch.jit
+def test_forward_mode_gives_the_tangent_of_the_same_mask() -> None:
+    x = torch.ones(100)
+    with fwad.dual_level():
+        y = F.dropout(fwad.make_dual(x, torch.full((100,), 3.0)), 0.5)
+        primal, tangent = fwad.unpack_dual(y)
+        torch.testing.assert_close(tangent, primal * 3)
+        z = F.dropout(fwad.make_dual(x * 1, torch.full((100,), 3.0)), 0.5, inplace=True)
+        primal, tangent = fwad.unpack_dual(z)
+        torch.testing.assert_close(tangent, primal * 3)
