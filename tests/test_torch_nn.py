@@ -120,7 +120,7 @@ def test_the_kernels_do_not_take_it(form: Any) -> None:
 
 def test_replace() -> None:
     shared = torch.nn.Dropout(0.2)
-    model = torch.nn.Sequential(
+    model: Any = torch.nn.Sequential(
         shared,
         torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.3),
         torch.nn.ModuleDict({"a": shared, "b": torch.nn.Dropout2d(0.4, inplace=True)}),
@@ -133,8 +133,11 @@ def test_replace() -> None:
     assert list(model.state_dict()) == keys
     assert type(model[0]) is st.nn.Dropout
     assert model[0] is model[2]["a"]
-    assert (type(model[2]["b"]), model[2]["b"].p, model[2]["b"].inplace) == (st.nn.Dropout2d, 0.4, True)
-    assert (type(model[3]), model[3].training) == (st.nn.AlphaDropout, False)
+    channels = model[2]["b"]
+    assert type(channels) is st.nn.Dropout2d
+    assert (channels.p, channels.inplace) == (0.4, True)
+    assert type(model[3]) is st.nn.AlphaDropout
+    assert not model[3].training
     assert {type(m) for m in model[1].modules() if isinstance(m, torch.nn.Dropout)} == {st.nn.Dropout}
     calls = st.kernel_calls()
     model[0](torch.ones(10))
@@ -143,7 +146,5 @@ def test_replace() -> None:
     alone = st.replace(torch.nn.Dropout(0.1))
     assert (type(alone), alone.p) == (st.nn.Dropout, 0.1)
 
-    class Special(torch.nn.Dropout):
-        pass
-
+    Special = type("Special", (torch.nn.Dropout,), {})
     assert type(st.replace(torch.nn.Sequential(Special()))[0]) is Special

@@ -95,7 +95,7 @@ def test_every_form_is_the_same_compiled(name: str) -> None:
 
 
 def test_inductor_runs_the_kernel() -> None:
-    model = st.replace(torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Dropout(0.5)))
+    model: Any = st.replace(torch.nn.Sequential(torch.nn.Linear(32, 64), torch.nn.ReLU(), torch.nn.Dropout(0.5)))
     compiled = torch.compile(model, fullgraph=True)
     x = torch.randn(16, 32)
     calls = st.kernel_calls()
@@ -127,7 +127,7 @@ def test_pytorchs_dropout_compiles_while_installed() -> None:
 
 @pytest.mark.parametrize("strict", [False, True])
 def test_export(strict: bool) -> None:
-    model = st.replace(torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5))).train()
+    model: Any = st.replace(torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Dropout(0.5))).train()
     program = torch.export.export(
         model, (torch.randn(3, 4),), dynamic_shapes=({0: torch.export.Dim("batch")},), strict=strict
     )

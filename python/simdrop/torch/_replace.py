@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import torch
 
 from simdrop.torch import nn
+
+ModuleT = TypeVar("ModuleT", bound=torch.nn.Module)
 
 _SUCCESSORS: dict[type, type[torch.nn.Module]] = {
     getattr(torch.nn, name): getattr(nn, name)
@@ -12,7 +16,7 @@ _SUCCESSORS: dict[type, type[torch.nn.Module]] = {
 }
 
 
-def replace(model: torch.nn.Module) -> torch.nn.Module:
+def replace(model: ModuleT) -> ModuleT:
     """Swap the dropout modules of a model for those of `simdrop.torch.nn`, and return the model.
 
     The model is changed. The new modules keep p, mode, hooks and names; a module that is used in two places stays one
@@ -47,7 +51,7 @@ def replace(model: torch.nn.Module) -> torch.nn.Module:
     return _successor(model) if type(model) in _SUCCESSORS else model
 
 
-def _successor(module: torch.nn.Module | None) -> torch.nn.Module:
+def _successor(module: Any) -> Any:
     successor = _SUCCESSORS[type(module)]
     made = successor.__new__(successor)
     made.__dict__.update(module.__dict__)
