@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
 
 #include "dispatch.hpp"
@@ -61,8 +62,9 @@ void for_each_run(const Loop& loop, u64 begin, u64 end, const u8* x, u8* y, Run 
   }
 }
 
-void strided(const Plan& plan, u64 first, DType dtype, const Loop& loop, const u8* x, u8* y, u64 n,
-             int threads) {
+// The memory runs along the last axis: keep bits are drawn in order and used run by run.
+void along_rows(const Plan& plan, u64 first, DType dtype, const Loop& loop, const u8* x, u8* y,
+                u64 n, int threads) {
   const KernelTable& table = active_table();
   const ApplyKernel apply = table.apply[static_cast<int>(dtype)];
   const i64 x_step = loop.x_strides.back();
@@ -78,6 +80,123 @@ void strided(const Plan& plan, u64 first, DType dtype, const Loop& loop, const u
       });
     }
   });
+}
+
+// One axis of a loop: its length, its steps in memory, and its step in the mask's index.
+struct Axis {
+  u64 length;
+  i64 x_step;
+  i64 y_step;
+  u64 index_step;
+};
+
+// The memory runs along another axis, `rows`: rectangles of that axis and the last one.
+class Tiles {
+ public:
+  Tiles(const Loop& loop, std::size_t rows, u64 first, const u8* x, u8* y)
+      : first_(first), x_(x), y_(y) {
+    u64 index_step = 1;
+    for (std::size_t d = loop.shape.size(); d-- > 0;) {
+      const Axis axis{static_cast<u64>(loop.shape[d]), loop.x_strides[d], loop.y_strides[d],
+                      index_step};
+      index_step *= axis.length;
+      if (d == loop.shape.size() - 1)
+        columns_ = axis;
+      else if (d == rows)
+        rows_ = axis;
+      else
+        outer_.push_back(axis);
+    }
+    down_ = (rows_.length + kTileRows - 1) / kTileRows;
+    across_ = (columns_.length + kTileColumns - 1) / kTileColumns;
+  }
+
+  u64 count() const {
+    u64 n = down_ * across_;
+    for (const Axis& axis : outer_) n *= axis.length;
+    return n;
+  }
+
+  Tile operator[](u64 number) const {
+    const u64 top = number % down_ * kTileRows;
+    number /= down_;
+    const u64 left = number % across_ * kTileColumns;
+    number /= across_;
+    Tile tile{std::min(kTileRows, rows_.length - top),
+              std::min(kTileColumns, columns_.length - left),
+              first_,
+              rows_.index_step,
+              x_,
+              y_,
+              rows_.x_step,
+              columns_.x_step,
+              rows_.y_step,
+              columns_.y_step,
+              nullptr};
+    const auto advance = [&](const Axis& axis, u64 n) {
+      tile.first += n * axis.index_step;
+      tile.x += static_cast<i64>(n) * axis.x_step;
+      tile.y += static_cast<i64>(n) * axis.y_step;
+    };
+    advance(rows_, top);
+    advance(columns_, left);
+    for (const Axis& axis : outer_) {
+      advance(axis, number % axis.length);
+      number /= axis.length;
+    }
+    return tile;
+  }
+
+ private:
+  u64 first_;
+  const u8* x_;
+  u8* y_;
+  Axis rows_{}, columns_{};
+  std::vector<Axis> outer_;
+  u64 down_, across_;
+};
+
+void along_columns(const Plan& plan, u64 first, DType dtype, const Loop& loop, std::size_t rows,
+                   const u8* x, u8* y, u64 n, int threads) {
+  const Tiles tiles(loop, rows, first, x, y);
+  const TileKernel pass = active_table().tile[static_cast<int>(dtype)];
+  const u64 worthwhile = std::max<u64>(1, kWorthwhile * tiles.count() / n);
+  parallel_ranges(tiles.count(), 1, worthwhile, threads, [&](u64 begin, u64 end) {
+    // Two of them: one tile is drawn while the one before is applied.
+    std::vector<u64> bits(2 * kTileColumns * kTileColumnWords + 1);  // one is read past the end
+    Tile now{}, next{};
+    for (u64 number = begin; number <= end; ++number) {
+      if (number < end) {
+        next = tiles[number];
+        next.bits = bits.data() + (number % 2) * kTileColumns * kTileColumnWords;
+      }
+      pass(plan, number < end ? &next : nullptr, number > begin ? &now : nullptr);
+      now = next;
+    }
+  });
+}
+
+// The axis along which memory is best walked: the one with the shortest steps, if it is long
+// enough.
+std::size_t best_axis(const Loop& loop) {
+  constexpr i64 kShort = 32;  // runs this short cost more than steps that are long
+  const auto cost = [&](std::size_t d) {
+    const i64 steps = std::abs(loop.x_strides[d]) + std::abs(loop.y_strides[d]);
+    return loop.shape[d] >= kShort ? steps : steps + (i64{1} << 48) / loop.shape[d];
+  };
+  std::size_t best = loop.shape.size() - 1;
+  for (std::size_t d = 0; d + 1 < loop.shape.size(); ++d)
+    if (cost(d) < cost(best)) best = d;
+  return best;
+}
+
+void strided(const Plan& plan, u64 first, DType dtype, const Loop& loop, const u8* x, u8* y, u64 n,
+             int threads) {
+  const std::size_t axis = best_axis(loop);
+  if (axis == loop.shape.size() - 1)
+    along_rows(plan, first, dtype, loop, x, y, n, threads);
+  else
+    along_columns(plan, first, dtype, loop, axis, x, y, n, threads);
 }
 
 // p = 0 without scaling, and p = 1: bits are copied or cleared, never computed with.

@@ -6,6 +6,7 @@
 #include "pipeline.hpp"
 #include "sinks.hpp"
 #include "table.hpp"
+#include "tile.hpp"
 
 namespace simdrop {
 namespace {
@@ -46,9 +47,18 @@ struct Kernels {
       DropoutSink<V, T, false> sink(scale, x, y);
       feed_all(sink, bits, bit, n);
     } else {
-      StridedSink<V, T> sink(scale, x, x_step, y, y_step);
+      StridedSink<V, T> sink(scale, x, y, x_step, y_step);
       feed_all(sink, bits, bit, n);
     }
+  }
+
+  template <class T>
+  static void tile(const Plan& plan, const Tile* draw, const Tile* apply) {
+    constexpr i64 kItem = sizeof(T);
+    if (apply == nullptr || (apply->x_row == kItem && apply->y_row == kItem))
+      pass_tiles<V, DropoutSink<V, T, false>>(plan, draw, apply);
+    else
+      pass_tiles<V, StridedSink<V, T>>(plan, draw, apply);
   }
 
   static void packed(const Plan& plan, u64 first, u64 n, void* out, bool invert) {
@@ -71,6 +81,7 @@ struct Kernels {
     return {name,
             {&dropout<Half>, &dropout<Bfloat>, &dropout<float>, &dropout<double>},
             {&apply<Half>, &apply<Bfloat>, &apply<float>, &apply<double>},
+            {&tile<Half>, &tile<Bfloat>, &tile<float>, &tile<double>},
             &packed,
             &bytes,
             &count};

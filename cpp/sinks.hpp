@@ -11,7 +11,7 @@ namespace {
 template <class V, class T, bool kStream>
 class DropoutSink {
  public:
-  DropoutSink(double scale, const void* x, void* y)
+  DropoutSink(double scale, const void* x, void* y, i64 = sizeof(T), i64 = sizeof(T))
       : scale_(V::template scale<T>(scale)),
         x_(static_cast<const unsigned char*>(x)),
         y_(static_cast<unsigned char*>(y)) {}
@@ -49,13 +49,14 @@ class DropoutSink {
 template <class V, class T>
 class StridedSink {
  public:
-  StridedSink(double scale, const void* x, i64 x_step, void* y, i64 y_step)
+  StridedSink(double scale, const void* x, void* y, i64 x_step, i64 y_step)
       : scale_(V::template scale<T>(scale)),
         x_(static_cast<const unsigned char*>(x)),
         y_(static_cast<unsigned char*>(y)),
         x_step_(x_step),
         y_step_(y_step) {}
 
+  unsigned lead(u64) const { return 0; }
   void words(const u64* w, int n) {
     for (int j = 0; j < n; ++j) partial(w[j], 64);
   }

@@ -16,10 +16,30 @@ using DropoutKernel = void (*)(const Plan& plan, u64 first, const void* x, void*
 using ApplyKernel = void (*)(const u64* bits, u64 bit, u64 n, const void* x, i64 x_step, void* y,
                              i64 y_step, double scale);
 
+// A rectangle of an array whose memory does not run along its last axis: columns lie along memory,
+// rows along the mask's index. At most kTileRows by kTileColumns.
+inline constexpr u64 kTileRows = 8192;
+inline constexpr u64 kTileColumns = 512;
+inline constexpr u64 kTileColumnWords =
+    kTileRows / 64 + 8;  // an odd number of lines: not all columns in one cache set
+struct Tile {
+  u64 rows, columns;
+  u64 first;     // index of row 0, column 0
+  u64 row_step;  // from a row to the next in the mask's index; 1 from a column to the next
+  const unsigned char* x;
+  unsigned char* y;
+  i64 x_row, x_column, y_row, y_column;  // steps in bytes
+  u64* bits;                             // column c's keep bits at c * kTileColumnWords
+};
+// Draws the bits of one tile while the other, whose bits were drawn before, is applied. Either may
+// be null.
+using TileKernel = void (*)(const Plan& plan, const Tile* draw, const Tile* apply);
+
 struct KernelTable {
   const char* name;
   DropoutKernel dropout[kDTypes];  // indexed by DType
   ApplyKernel apply[kDTypes];
+  TileKernel tile[kDTypes];
   // keep bits first .. first + n - 1, least significant bit first, into ceil(n / 8) bytes; the
   // bits that pad the last byte are 0. `invert` writes the dropped bits instead.
   void (*packed)(const Plan& plan, u64 first, u64 n, void* out, bool invert);

@@ -1,0 +1,196 @@
+// Arrays whose memory does not run along their last axis. The rows of a rectangle are drawn (a
+// mask's index runs along them) and their bits transposed, so that each column's bits lie in the
+// order of its memory; meanwhile the rectangle before it is applied.
+//
+// Leaf files only: everything here has internal linkage.
+#pragma once
+
+#include "pipeline.hpp"
+#include "sinks.hpp"
+#include "table.hpp"
+
+namespace simdrop {
+namespace {
+
+// Within each of kWords columns of words, bit c of word r becomes bit r of word c (Hacker's
+// Delight, 2nd edition, section 7-3): squares of kStep bits change places across the diagonal, then
+// smaller ones. The columns side by side fill the compiler's vectors.
+template <u64 kWords, int kStep = 32>
+inline void transpose64(u64 (*w)[kWords]) {
+  constexpr u64 kMask =
+      ~u64{0} / ((u64{1} << kStep) + 1);  // the lower half of every 2 * kStep bits
+  for (int top = 0; top < 64; top += 2 * kStep)
+    for (int r = top; r < top + kStep; ++r) {
+      u64 low[kWords], high[kWords];
+      __builtin_memcpy(low, w[r], sizeof(low));
+      __builtin_memcpy(high, w[r + kStep], sizeof(high));
+      for (u64 k = 0; k < kWords; ++k) {
+        const u64 swapped = ((low[k] >> kStep) ^ high[k]) & kMask;
+        low[k] ^= swapped << kStep;
+        high[k] ^= swapped;
+      }
+      __builtin_memcpy(w[r], low, sizeof(low));
+      __builtin_memcpy(w[r + kStep], high, sizeof(high));
+    }
+  if constexpr (kStep > 1) transpose64<kWords, kStep / 2>(w);
+}
+
+// Draws the bits of a tile, 64 rows at a time. share() is called between the pieces of the work.
+template <class V, class Share>
+class TileDrawing {
+  static constexpr u64 kWords = kTileColumns / 64;
+
+ public:
+  TileDrawing(const Plan& plan, const Tile& tile, const Share& share)
+      : plan_(plan), tile_(tile), columns_(static_cast<unsigned>(tile.columns)), share_(share) {}
+
+  void run_all() {
+    for (u64 top = 0; top < tile_.rows; top += 64) {
+      const u64 rows = tile_.rows - top < 64 ? tile_.rows - top : 64;
+      draw_strip(tile_.first + top * tile_.row_step, static_cast<unsigned>(rows));
+      transpose64<kWords>(strip_);
+      u64* to = tile_.bits + top / 64;
+      for (u64 c = 0; c < columns_; ++c, to += kTileColumnWords) *to = strip_[c % 64][c / 64];
+    }
+  }
+
+ private:
+  void draw_strip(u64 first, unsigned rows) {
+    for (unsigned r = 0; r < rows;) {
+      const u64 begin = first + r * tile_.row_step;
+      if (begin / kStretch != (begin + columns_ - 1) / kStretch) {  // the row spans two stretches
+        BitSink sink{reinterpret_cast<unsigned char*>(strip_[r++]), 0};
+        run<V>(plan_, begin, columns_, sink);
+      } else {
+        r += draw_rows(begin, rows - r, strip_ + r);
+      }
+    }
+  }
+
+  // Rows as long as they lie in the stretch of the first; returns how many.
+  unsigned draw_rows(u64 first, unsigned rows, u64 (*to)[kWords]) {
+    Generator<V> group(plan_, first);
+    alignas(64) u64 raw[kGroupWords + 8];
+    raw[kGroupWords] = 0;
+    const int words = static_cast<int>((columns_ + 63) / 64);
+    unsigned done = 0;
+    while (done < rows) {
+      // as many rows as fill a group
+      int start[kGroupBlocks];
+      int blocks = 0;
+      unsigned taken = 0;
+      for (u64 begin = first + done * tile_.row_step; done + taken < rows;
+           begin += tile_.row_step) {
+        const u64 last = begin + columns_ - 1;
+        const u64 from = begin / kBlockElements;
+        const int n = static_cast<int>(last / kBlockElements - from) + 1;
+        if (last / kStretch != first / kStretch || begin / kStretch != first / kStretch ||
+            blocks + n > kGroupBlocks)
+          break;
+        start[taken++] = blocks;
+        for (int b = 0; b < n; ++b) group.block()[blocks++] = from + static_cast<u64>(b);
+      }
+      if (taken == 0) break;
+      for (int b = blocks; b < kGroupBlocks; ++b) group.block()[b] = first / kBlockElements;
+      group.begin(blocks);
+      for (int s = 0; s < group.steps(); ++s) {
+        group.step(s);
+        share_();
+      }
+      group.finish(raw);
+      share_();
+      group.settle(raw, share_);
+      for (unsigned r = 0; r < taken; ++r) {
+        const u64 bit = (first + (done + r) * tile_.row_step) % kBlockElements;
+        realign(to[done + r], raw + 2 * start[r] + bit / 64, bit % 64, words);
+      }
+      done += taken;
+    }
+    return done;
+  }
+
+  const Plan& plan_;
+  const Tile& tile_;
+  unsigned columns_;
+  const Share& share_;
+  alignas(64) u64 strip_[64][kWords] = {};
+};
+
+// Applies a tile column by column, a few words at a time.
+template <class Sink>
+class ColumnFeed {
+ public:
+  ColumnFeed(double scale, const Tile& tile) : scale_(scale), tile_(tile), sink_(column(0)) {}
+
+  bool finished() const { return column_ == tile_.columns; }
+
+  // From one place in the code, like Feed::give.
+  SIMDROP_NOINLINE void give(int words) {
+    for (; words > 0 && !finished(); words -= kGroupWords) {
+      if (left_ < 0) start_column();
+      const int most = words < kGroupWords ? words : kGroupWords;
+      const int n = most < left_ ? most : left_;
+      alignas(64) u64 ready[kGroupWords];
+      realign(ready, from_, shift_, n);
+      sink_.words(ready, n);
+      from_ += n;
+      left_ -= n;
+      if (left_ == 0) end_column();
+    }
+  }
+
+ private:
+  Sink column(u64 c) const {
+    return Sink(scale_, tile_.x + static_cast<i64>(c) * tile_.x_column,
+                tile_.y + static_cast<i64>(c) * tile_.y_column, tile_.x_row, tile_.y_row);
+  }
+
+  void start_column() {
+    sink_ = column(column_);
+    from_ = tile_.bits + column_ * kTileColumnWords;
+    shift_ = sink_.lead(tile_.rows);
+    if (shift_ != 0) sink_.partial(*from_, shift_);
+    left_ = static_cast<int>((tile_.rows - shift_) / 64);
+  }
+
+  void end_column() {
+    const unsigned rest = static_cast<unsigned>((tile_.rows - shift_) % 64);
+    if (rest != 0) {
+      u64 word;
+      realign(&word, from_, shift_, 1);
+      sink_.partial(word, rest);
+    }
+    left_ = -1;
+    ++column_;
+  }
+
+  double scale_;
+  const Tile& tile_;
+  Sink sink_;
+  u64 column_ = 0;
+  const u64* from_ = nullptr;  // the column's next words, of which `left_` are whole,
+  unsigned shift_ = 0;         // and where in a word they start
+  int left_ = -1;              // -1: the column is not yet begun
+};
+
+template <class V, class Sink>
+void pass_tiles(const Plan& plan, const Tile* draw, const Tile* apply) {
+  constexpr int kMany = 1 << 20;
+  if (apply == nullptr) {
+    const auto idle = [] {};
+    TileDrawing<V, decltype(idle)>(plan, *draw, idle).run_all();
+    return;
+  }
+  ColumnFeed<Sink> feed(plan.scale, *apply);
+  if (draw != nullptr) {
+    // A group is worth this many words of the tile that is applied, shared among its pauses.
+    const int pauses = Generator<V>(plan, 0).pauses();
+    const int portion = pauses == 0 ? kGroupWords : (kGroupWords + pauses - 1) / pauses;
+    const auto share = [&] { feed.give(portion); };
+    TileDrawing<V, decltype(share)>(plan, *draw, share).run_all();
+  }
+  while (!feed.finished()) feed.give(kMany);
+}
+
+}  // namespace
+}  // namespace simdrop
