@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 import simdrop
 
 STRETCH = 2**34  # block numbers of tail words change their upper word here
