@@ -12,7 +12,7 @@
 namespace harness {
 
 // Every entry of the table has a check below. Whoever adds an entry adds one, and counts it here.
-inline constexpr std::size_t kEntries = 2 * simdrop::kDTypes + 3;
+inline constexpr std::size_t kEntries = 3 * simdrop::kDTypes + 3;
 static_assert(sizeof(simdrop::KernelTable) == sizeof(const char*) + kEntries * sizeof(void (*)()),
               "a kernel without a check");
 
@@ -45,6 +45,12 @@ class Checker {
   void apply(const simdrop::KernelTable& table, simdrop::DType dtype, const Mask& mask,
              std::uint64_t first_bit, double scale, const std::vector<std::uint64_t>& values,
              std::int64_t x_step, std::int64_t y_step, Places places);
+  // A rectangle, drawn, then applied while it is drawn again (tile.cpp). Row r of the mask begins
+  // at first + r * row_step, and its columns lie `gap` bytes further apart than they are long.
+  void tile(const simdrop::KernelTable& table, simdrop::DType dtype,
+            const definition::Source& source, std::uint64_t threshold, std::uint64_t first,
+            std::uint64_t row_step, std::uint64_t rows, std::uint64_t columns, std::size_t gap,
+            Places places);
   void packed(const simdrop::KernelTable& table, const Mask& mask, bool invert, Places places);
   void bytes(const simdrop::KernelTable& table, const Mask& mask, bool invert, Places places);
   void count(const simdrop::KernelTable& table, const Mask& mask);

@@ -156,6 +156,34 @@ void check_apply(Checker& checker, const KernelTable& table, bool quick) {
   }
 }
 
+// Rectangles: their borders, rows that start anywhere in a block, rows in different stretches.
+void check_tiles(Checker& checker, const KernelTable& table, bool quick) {
+  constexpr uint64_t kStretch = uint64_t{1} << 34;
+  const struct {
+    uint64_t rows, columns, first, row_step;
+  } cases[] = {
+      {1, 1, 0, 1},                         // the smallest
+      {64, 64, 0, 64},                      // one square of bits
+      {65, 129, 3, 131},                    // one row and one column more than whole blocks
+      {100, 512, 0, 512},                   // as wide as a tile
+      {70, 200, kStretch - 10 * 300, 300},  // the first row of the next stretch starts inside it
+      {70, 200, kStretch - 10 * 300 - 50, 300},  // a row spans two stretches
+      {5, 300, 7, kStretch + 1},                 // each row in a stretch of its own
+  };
+  unsigned number = 0;
+  for (const auto& c : cases)
+    for (const DType dtype : kDTypes)
+      for (const uint64_t threshold : {uint64_t{1} << 39, kTenth}) {
+        const std::size_t offset = ++number * kItem[static_cast<int>(dtype)] % 64;
+        checker.tile(table, dtype, harness::kSources[number % std::size(harness::kSources)],
+                     threshold, c.first, c.row_step, c.rows, c.columns, number % 3 * 16,
+                     {0, offset, number % 2 == 0 ? Side::end : Side::start});
+      }
+  if (!quick)
+    checker.tile(table, DType::f16, harness::kSources[1], kTenth, 11, 1000, simdrop::kTileRows, 2,
+                 0, {0, 2, Side::end});  // as long as a tile
+}
+
 // Planes as they are: uniform words, seeds of streams, and the planes of a mask.
 void check_words(Checker& checker, const KernelTable& table) {
   for (const definition::Source& source : harness::kSources)
@@ -264,6 +292,7 @@ int main(int argc, char** argv) {
     check_addresses(checker, *table, quick);
     check_apply(checker, *table, quick);
     check_words(checker, *table);
+    check_tiles(checker, *table, quick);
     std::printf("%-8s %llu calls, digest %016llx\n", table->name,
                 static_cast<unsigned long long>(checker.calls() - before),
                 static_cast<unsigned long long>(checker.digest()));
