@@ -22,7 +22,7 @@ def pattern(n: int, dtype: str) -> NDArray[Any]:
     """The input of the golden outputs: element i has the leading bits of i times an odd constant (mod 2**64)."""
     size = dtype_of(dtype).itemsize
     spread = np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return (spread >> np.uint64(64 - 8 * size)).astype(f"u{size}").view(dtype_of(dtype))
+    return np.asarray((spread >> np.uint64(64 - 8 * size)).astype(f"u{size}").view(dtype_of(dtype)))
 
 
 def outputs() -> list[dict[str, Any]]:
