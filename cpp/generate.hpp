@@ -44,7 +44,7 @@ class Generator {
   // How many calls of step() make a group, and how many pauses a group has for other work: one
   // after each step, one after finish, about three in settle.
   int steps() const { return planes_; }
-  int pauses() const { return compare_tail_ ? planes_ + 4 : planes_; }
+  int pauses() const { return compare_tail_ ? steps() + 4 : steps(); }
 
   // A group is block() filled, begin, every step, finish, settle. The next begin may come before
   // settle, and should: settle reads what finish has just written, which takes a while to arrive.
@@ -56,18 +56,19 @@ class Generator {
       shared_[v] = SharedRounds<V>(plan_, V::load(block_[now_] + static_cast<u32>(v) * V::lanes));
   }
 
-  // Step s draws one plane of the group, least significant first.
+  // Planes are drawn from the least significant that matters to the most significant: one alone if
+  // their number is odd, the others in pairs, half of the group's vectors in a step.
   void step(int s) {
-    const int k = planes_ - 1 - s;
-    // Of random bits (one plane, no threshold) the plane itself is the answer.
-    const bool t = planes_ == 1 || ((plan_.top >> (kMaxPlanes - 1 - k)) & 1) != 0;
-    if (s == 0)
-      compare_tail_ ? (t ? plane<true, true, true>(k) : plane<true, true, false>(k))
-                    : plane<true, false, true>(k);
-    else if (compare_tail_)
-      t ? plane<false, true, true>(k) : plane<false, true, false>(k);
+    if (planes_ % 2 != 0 && s-- == 0) return single_plane();
+    const int low =
+        planes_ - 1 - planes_ % 2 - s / 2 * 2;  // of the two planes the less significant
+    const bool first = s / 2 == 0 && planes_ % 2 == 0;
+    const int from = s % 2 * kHalf;
+    const int end = from + kHalf < vectors_ ? from + kHalf : vectors_;
+    if (compare_tail_)
+      two_planes<true>(low, from, end, first);
     else
-      t ? plane<false, false, true>(k) : plane<false, false, false>(k);
+      two_planes<false>(low, from, end, first);
   }
 
   // Writes the group's keep bits, 64 to a word, in element order; ties count as kept.
@@ -130,31 +131,69 @@ class Generator {
     for (u32 l = 0; l < kTieBatch; ++l) keep[tie_index_[at + l]] ^= flip[l];
   }
 
-  // One plane of the group. First: of the group; Tail: ties matter; Bit: the threshold's bit.
-  template <bool First, bool Tail, bool Bit>
-  SIMDROP_NOINLINE void plane(int k) {
+  // Chains of a pair of planes: half of them are of the one, half of the other.
+  static constexpr int kPairVectors = V::chains / 2;
+  static constexpr int kHalf = kVectors / 2;
+  static_assert(V::chains % 2 == 0 && kHalf % kPairVectors == 0);
+
+  // The threshold's bit in plane k. Of random bits (one plane, no threshold) the plane itself is
+  // the answer, as if the bit were set.
+  bool bit(int k) const { return planes_ == 1 || ((plan_.top >> (kMaxPlanes - 1 - k)) & 1) != 0; }
+
+  // The first plane of an odd number: all of its vectors. It has no ties, which need all eight, and
+  // the bit of its threshold is the lowest that is set.
+  SIMDROP_NOINLINE void single_plane() {
     int v = 0;
-    for (; v + V::chains <= vectors_; v += V::chains) chains<First, Tail, Bit, V::chains>(k, v);
-    for (; v < vectors_; ++v) chains<First, Tail, Bit, 1>(k, v);
+    for (; v + V::chains <= vectors_; v += V::chains) single_chains<V::chains>(v);
+    for (; v < vectors_; ++v) single_chains<1>(v);
+  }
+  template <int N>
+  SIMDROP_INLINE void single_chains(int v) {
+    Words<V> u[N];
+    draw_plane<V>(u, shared_ + v, scalars_[planes_ - 1], key_);
+    for (int c = 0; c < N; ++c) ge_[v + c] = u[c];
   }
 
-  template <bool First, bool Tail, bool Bit, int N>
-  SIMDROP_INLINE void chains(int k, int v) {
-    Words<V> u[N];
-    draw_plane<V>(u, shared_ + v, scalars_[k], key_);
-    for (int c = 0; c < N; ++c) {
-      compare<First, Bit>(ge_[v + c], u[c], V::ones());
-      if constexpr (Tail) compare<First, Bit>(gt_[v + c], u[c], V::zeros());
+  // Planes `low` and `low - 1` of some vectors.
+  template <bool Tail>
+  SIMDROP_NOINLINE void two_planes(int low, int from, int end, bool first) {
+    if (first) {
+      for (int v = from; v < end; ++v) {
+        ge_[v] = {V::ones(), V::ones()};
+        gt_[v] = {V::zeros(), V::zeros()};
+      }
+    }
+    if (end - from == kHalf) {
+      for (int v = 0; v < kHalf; v += kPairVectors) pair_chains<Tail, kPairVectors>(low, from + v);
+    } else {
+      for (int v = from; v < end; ++v) pair_chains<Tail, 1>(low, v);
     }
   }
 
-  // acc = Bit ? acc & u : acc | u, starting from `start`
-  template <bool First, bool Bit>
-  SIMDROP_INLINE static void compare(Words<V>& acc, const Words<V>& u, typename V::Pair start) {
-    const auto a01 = First ? start : acc.w01;
-    const auto a23 = First ? start : acc.w23;
-    acc.w01 = Bit ? V::bit_and(a01, u.w01) : V::bit_or(a01, u.w01);
-    acc.w23 = Bit ? V::bit_and(a23, u.w23) : V::bit_or(a23, u.w23);
+  template <bool Tail, int N>
+  SIMDROP_INLINE void pair_chains(int low, int v) {
+    Words<V> u[2 * N];
+    draw_planes<V, N>(u, shared_ + v, scalars_[low], scalars_[low - 1], key_);
+    const bool low_bit = bit(low);
+    const bool high_bit = bit(low - 1);
+    if (low_bit)
+      high_bit ? fold<Tail, true, true, N>(u, v) : fold<Tail, true, false, N>(u, v);
+    else
+      high_bit ? fold<Tail, false, true, N>(u, v) : fold<Tail, false, false, N>(u, v);
+  }
+
+  template <bool Tail, bool LowBit, bool HighBit, int N>
+  SIMDROP_INLINE void fold(const Words<V> (&u)[2 * N], int v) {
+    for (int c = 0; c < N; ++c) {
+      fold_one<LowBit, HighBit>(ge_[v + c], u[c], u[N + c]);
+      if constexpr (Tail) fold_one<LowBit, HighBit>(gt_[v + c], u[c], u[N + c]);
+    }
+  }
+
+  template <bool LowBit, bool HighBit>
+  SIMDROP_INLINE static void fold_one(Words<V>& acc, const Words<V>& low, const Words<V>& high) {
+    acc = {V::template fold<LowBit, HighBit>(acc.w01, low.w01, high.w01),
+           V::template fold<LowBit, HighBit>(acc.w23, low.w23, high.w23)};
   }
 
   const Plan& plan_;

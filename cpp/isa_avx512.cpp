@@ -29,6 +29,14 @@ struct Avx512 {
   static Pair zeros() { return _mm512_setzero_si512(); }
   static Pair bit_and(Pair a, Pair b) { return _mm512_and_si512(a, b); }
   static Pair bit_or(Pair a, Pair b) { return _mm512_or_si512(a, b); }
+  // acc & low or acc | low, then & high or | high
+  template <bool LowAnd, bool HighAnd>
+  static Pair fold(Pair acc, Pair low, Pair high) {
+    constexpr int kAcc = 0xF0, kLow = 0xCC, kHigh = 0xAA;  // their columns of the truth table
+    constexpr int kFirst = LowAnd ? kAcc & kLow : kAcc | kLow;
+    constexpr int kBoth = HighAnd ? kFirst & kHigh : kFirst | kHigh;
+    return _mm512_ternarylogic_epi64(acc, low, high, kBoth);
+  }
   static Pair bit_xor(Pair a, Pair b) { return _mm512_xor_si512(a, b); }
   static void interleave(void* to, Pair w01, Pair w23) {
     const __m512i low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);

@@ -16,7 +16,7 @@ struct Neon {
     uint32x4_t even, odd;  // words 0 and 1, or 2 and 3, of each lane
   };
   static constexpr u32 lanes = 4;
-  static constexpr int chains = 3;
+  static constexpr int chains = 4;
   static constexpr u32 tie_chains = 3;
 
   static Lane splat(u32 w) { return vdupq_n_u32(w); }
@@ -40,6 +40,12 @@ struct Neon {
   }
   static Pair bit_or(Pair a, Pair b) {
     return {vorrq_u32(a.even, b.even), vorrq_u32(a.odd, b.odd)};
+  }
+  // acc & low or acc | low, then & high or | high
+  template <bool LowAnd, bool HighAnd>
+  static Pair fold(Pair acc, Pair low, Pair high) {
+    const Pair first = LowAnd ? bit_and(acc, low) : bit_or(acc, low);
+    return HighAnd ? bit_and(first, high) : bit_or(first, high);
   }
   static Pair bit_xor(Pair a, Pair b) {
     return {veorq_u32(a.even, b.even), veorq_u32(a.odd, b.odd)};

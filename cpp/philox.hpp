@@ -110,18 +110,38 @@ SIMDROP_INLINE Counters<V> after_round3(const SharedRounds<V>& s, typename V::La
   return {V::xor2(V::high(p1), s.c0_mix), V::low(p1), V::xor2(s.c2_out, c2_out), s.c3_out};
 }
 
-// One plane for N x V::lanes blocks, as N independent chains.
+// Rounds 4 to 10.
 template <class V, int N>
-SIMDROP_INLINE void draw_plane(Words<V> (&out)[N], const SharedRounds<V>* shared,
-                               const PlaneScalars& scalars, const KeySchedule<V>& key) {
-  const auto c2_in = V::splat(scalars.c2_in);
-  const auto c2_out = V::splat(scalars.c2_out);
-  Counters<V> s[N];
-  for (int c = 0; c < N; ++c) s[c] = after_round3<V>(shared[c], c2_in, c2_out);
+SIMDROP_INLINE void last_rounds(Words<V> (&out)[N], Counters<V> (&s)[N],
+                                const KeySchedule<V>& key) {
   for (int r = 3; r < kRounds - 1; ++r)
     for (int c = 0; c < N; ++c) philox_round<V>(s[c], key.k0[r], key.k1[r]);
   for (int c = 0; c < N; ++c)
     out[c] = philox_last_round<V>(s[c], key.k0[kRounds - 1], key.k1[kRounds - 1]);
+}
+
+// Two planes for N x V::lanes blocks, as 2 N independent chains: first those of one plane, then
+// those of the other.
+template <class V, int N>
+SIMDROP_INLINE void draw_planes(Words<V> (&out)[2 * N], const SharedRounds<V>* shared,
+                                const PlaneScalars& one, const PlaneScalars& other,
+                                const KeySchedule<V>& key) {
+  Counters<V> s[2 * N];
+  for (int c = 0; c < N; ++c) {
+    s[c] = after_round3<V>(shared[c], V::splat(one.c2_in), V::splat(one.c2_out));
+    s[N + c] = after_round3<V>(shared[c], V::splat(other.c2_in), V::splat(other.c2_out));
+  }
+  last_rounds<V, 2 * N>(out, s, key);
+}
+
+// One plane for N x V::lanes blocks, as N independent chains.
+template <class V, int N>
+SIMDROP_INLINE void draw_plane(Words<V> (&out)[N], const SharedRounds<V>* shared,
+                               const PlaneScalars& scalars, const KeySchedule<V>& key) {
+  Counters<V> s[N];
+  for (int c = 0; c < N; ++c)
+    s[c] = after_round3<V>(shared[c], V::splat(scalars.c2_in), V::splat(scalars.c2_out));
+  last_rounds<V, N>(out, s, key);
 }
 
 }  // namespace
