@@ -185,6 +185,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit code is 1 when a side gave a wrong answer."""
     options = arguments(words)
     torch.set_num_threads(options.threads)
+    importlib.import_module("tqdm").tqdm.monitor_interval = 0  # no thread of its own: see Switch.stock
     torch.manual_seed(0)
     out, machine, switch = console(), describe(options.threads), Switch()
     out.print(f"{title(machine)}, torch {torch.__version__}, threads: {options.threads}")

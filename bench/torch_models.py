@@ -24,6 +24,10 @@ class Switch:
     def stock(self) -> None:
         """PyTorch's own dropout."""
         self._undo.close()
+        if torch._C._dispatch_has_kernel_for_dispatch_key("aten::dropout", "AutogradCPU"):
+            raise RuntimeError(
+                "dropout is still registered: another thread is alive, and PyTorch's own would be slowed"
+            )
 
     def simdrop(self) -> None:
         """Dropout by simdrop."""

@@ -25,12 +25,12 @@ View dense(std::uintptr_t address, DType dtype, u64 n) {
 
 // y = keep ? x * scale : 0 for n dense elements; scale 0 stands for 1 / q. The same address twice
 // is in place; any other overlap is the caller's error. Uses at most `threads` threads.
-void dropout_pointers(std::uintptr_t x, std::uintptr_t y, u64 n, int dtype, double p, double scale,
-                      u64 seed, u64 stream, u64 offset, int threads) {
+void dropout_pointers(std::uintptr_t x, std::uintptr_t y, u64 n, int dtype, int threads, double p,
+                      u64 seed, u64 stream, double scale) {
   if (!(p >= 0 && p <= 1) || dtype < 0 || dtype >= kDTypes || threads < 1 ||
-      n > (u64{1} << kIndexBits) || offset > (u64{1} << kIndexBits) - n)
+      n > (u64{1} << kIndexBits))
     throw py::value_error("dropout_pointers: an argument is out of range");
-  const Draw draw{threshold_of(p), seed, stream, offset};
+  const Draw draw{threshold_of(p), seed, stream, 0};
   if (scale == 0) scale = draw.threshold == kOne ? 1.0 : 1.0 / keep_probability(draw.threshold);
   const View from = dense(x, static_cast<DType>(dtype), n);
   const View to = dense(y, static_cast<DType>(dtype), n);
@@ -43,8 +43,8 @@ void dropout_pointers(std::uintptr_t x, std::uintptr_t y, u64 n, int dtype, doub
 
 void bind_pointers(py::module_& m) {
   m.def("dropout_pointers", &dropout_pointers, py::arg("x"), py::arg("y"), py::arg("n"),
-        py::arg("dtype"), py::arg("p"), py::arg("scale"), py::arg("seed"), py::arg("stream"),
-        py::arg("offset"), py::arg("threads"));
+        py::arg("dtype"), py::arg("threads"), py::arg("p"), py::arg("seed"), py::arg("stream"),
+        py::arg("scale"));
   m.def("pointer_calls", [] { return calls.load(std::memory_order_relaxed); });
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -82,6 +83,44 @@ def test_installing_is_silent() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stderr == ""
     assert result.stdout == ""
+
+
+def test_install_and_uninstall_while_others_compute() -> None:
+    stop = threading.Event()
+    wrong = []
+
+    def work(size: int) -> None:
+        x = torch.ones(size, requires_grad=True)
+        while not stop.is_set():
+            y = F.dropout(x, 0.5)
+            (gradient,) = torch.autograd.grad(y.sum(), x)
+            if not torch.equal(gradient, y):
+                wrong.append(size)
+            torch.native_dropout(x, 0.5, True)
+
+    with st.accelerated():
+        threads = [threading.Thread(target=work, args=(size,)) for size in (100, 100_000)]
+        for thread in threads:
+            thread.start()
+    for _ in range(100):
+        with st.accelerated():
+            time.sleep(0.002)
+        calls = st.kernel_calls()
+        assert not st.installed()
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    assert not wrong
+    assert calls > 0
+    # kernels that pass everything on are PyTorch's own
+    torch.manual_seed(1)
+    passed_on = F.dropout(torch.ones(1000), 0.5)
+    assert torch._C._dispatch_has_kernel_for_dispatch_key("aten::dropout", "AutogradCPU")
+    st.uninstall()
+    alone = threading.active_count() == 1  # the tests of others may have left a thread behind
+    assert torch._C._dispatch_has_kernel_for_dispatch_key("aten::dropout", "AutogradCPU") != alone
+    torch.manual_seed(1)
+    assert torch.equal(F.dropout(torch.ones(1000), 0.5), passed_on)
 
 
 def test_blocks_of_two_threads_overlap() -> None:

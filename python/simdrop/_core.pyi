@@ -60,16 +60,7 @@ def apply(
     shape: tuple[int, ...],
 ) -> Any: ...
 def dropout_pointers(
-    x: int,
-    y: int,
-    n: int,
-    dtype: int,
-    p: float,
-    scale: float,
-    seed: int,
-    stream: int,
-    offset: int,
-    threads: int,
+    x: int, y: int, n: int, dtype: int, threads: int, p: float, seed: int, stream: int, scale: float
 ) -> None: ...
 def pointer_calls() -> int: ...
 def infer(x: Any, out: Any, p: SupportsFloat, scaling: str, threads: int | None) -> Any: ...

@@ -26,6 +26,16 @@ Kernel: TypeAlias = Callable[..., Any]
 Form: TypeAlias = Callable[[Engine, Tensor, float], Tensor]
 
 
+# Registered kernels pass everything on while this is False; see _install.py.
+_serving = False
+
+
+def serve(yes: bool) -> None:
+    """Say whether registered kernels serve, or pass everything on to PyTorch's own."""
+    global _serving  # noqa: PLW0603
+    _serving = yes
+
+
 def _own(op: Any, *args: Any) -> Any:
     """Call PyTorch's own implementation of an operator that it composes from others."""
     if _traced(_PYTHON_DISPATCHER):  # torch.compile and torch.export have their own compositions
@@ -42,7 +52,7 @@ _dropout_op = torch.ops.aten.dropout.default
 
 def dropout(x: Tensor, p: float, train: bool) -> Tensor:
     """aten::dropout, apart from the others because every nanosecond counts."""
-    if train and 0 < p <= 1 and takes(x) and x.numel():
+    if train and _serving and 0 < p <= 1 and takes(x) and x.numel():
         return drop(x, _draw(p))
     if not train and 0 <= p <= 1:
         return x
@@ -54,7 +64,7 @@ def _kernel(name: str, form: Form, inplace: bool, dimensions: int = 0) -> Kernel
     op = getattr(torch.ops.aten, name).default
 
     def kernel(x: Tensor, p: float, train: bool) -> Tensor:
-        if train and 0 < p <= 1 and takes(x) and x.numel() and x.dim() >= dimensions:
+        if train and _serving and 0 < p <= 1 and takes(x) and x.numel() and x.dim() >= dimensions:
             return form(Kernels(next_seed() if p < 1 else 0, 0, inplace), x, p)
         return _own(op, x, p, train)
 
@@ -67,7 +77,7 @@ _native_dropout_op = torch.ops.aten.native_dropout.default
 
 def native_dropout(x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
     """aten::native_dropout under autograd."""
-    if train is not False and 0 <= p <= 1 and takes(x) and x.numel():
+    if train is not False and _serving and 0 <= p <= 1 and takes(x) and x.numel():
         return drop_with_mask(x, _draw(p))
     return _native_dropout_op._op_dk(_AUTOGRAD, x, p, train)
 
@@ -78,7 +88,7 @@ def native_dropout_below(x: Tensor, p: float, train: bool | None) -> tuple[Tenso
         return x, torch.empty_like(x)
     if train is False:
         return x.clone(), torch.ones_like(x, dtype=torch.bool)
-    if 0 <= p <= 1 and is_plain(x):
+    if _serving and 0 <= p <= 1 and is_plain(x):
         with torch.no_grad():
             return drop_with_mask(x, _draw(p))
     mask = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - p)
@@ -87,7 +97,7 @@ def native_dropout_below(x: Tensor, p: float, train: bool | None) -> tuple[Tenso
 
 def native_dropout_backward(gradient: Tensor, mask: Tensor, scale: float) -> Tensor:
     """aten::native_dropout_backward below autograd, for whatever mask the caller has."""
-    if mask.dtype == torch.bool:
+    if _serving and mask.dtype == torch.bool:
         return torch.where(mask, gradient, 0.0).mul_(scale)
     return mask.type_as(gradient).mul(gradient).mul_(scale)
 

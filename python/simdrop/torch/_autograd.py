@@ -41,13 +41,12 @@ class _Drop(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, draw: Draw, layout: Layout | Literal[False]) -> Tensor:
-        if layout is False:
-            y = dropped(x, draw)
-            layout = layout_of(y)
-        else:
-            y = dropped_as(x, draw, layout)
-        ctx.numbers = (draw, layout)
         ctx.set_materialize_grads(False)
+        if layout is not False:
+            ctx.numbers = (draw, layout)
+            return dropped_as(x, draw, layout)
+        y = dropped(x, draw)
+        ctx.numbers = (draw, layout_of(y))
         return y
 
     @staticmethod

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import torch
 
-from simdrop.torch._aten import KERNELS
+from simdrop.torch._aten import KERNELS, serve
 
 _lock = threading.RLock()
 
@@ -21,12 +21,21 @@ class _Registration:
     blocks = 0
     library: torch.library.Library | None = None
 
+    @property
+    def serving(self) -> bool:
+        """Whether PyTorch's dropout is to be served."""
+        return self.wanted or self.blocks > 0
+
     def settle(self) -> None:
-        """Register or unregister, whichever the state asks for."""
-        needed = self.wanted or self.blocks > 0
-        if needed and self.library is None:
+        """Do what the state asks for.
+
+        PyTorch's dispatcher reads its tables without a lock, so that taking a kernel away while another thread calls
+        it can crash. While there are other threads, kernels therefore stay registered and pass all calls on.
+        """
+        serve(self.serving)
+        if self.serving and self.library is None:
             self.library = _register()
-        elif not needed and self.library is not None:
+        elif not self.serving and self.library is not None and threading.active_count() == 1:
             self.library._destroy()
             self.library = None
             _forget_resolutions()
@@ -57,7 +66,7 @@ def install() -> None:
 
     Afterwards `torch.nn.Dropout`, `torch.nn.functional.dropout` and whatever else ends in PyTorch's dropout operators
     (attention, recurrent layers, Keras) run on the kernels of this package; models do not change. Calling it again
-    does nothing.
+    does nothing. Best called before threads are started that use PyTorch.
 
     See Also
     --------
@@ -78,7 +87,11 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Give dropout back to PyTorch; does nothing if it was not installed, and ends no `accelerated` block."""
+    """Give dropout back to PyTorch; does nothing if it was not installed, and ends no `accelerated` block.
+
+    While other threads are alive the kernels stay registered, and hand each call on to PyTorch's own implementation;
+    that costs a microsecond. Another `uninstall` later takes them away.
+    """
     with _lock:
         _state.wanted = False
         _state.settle()
@@ -86,7 +99,7 @@ def uninstall() -> None:
 
 def installed() -> bool:
     """Return whether PyTorch's dropout is served by this package at the moment."""
-    return _state.library is not None
+    return _state.serving
 
 
 @contextlib.contextmanager

@@ -70,8 +70,7 @@ def layout_of(x: Tensor) -> Layout:
 
 def _fill(source: Tensor, y: Tensor, draw: Draw) -> None:
     """Write dropout of `source` to `y`; both are dense and in one order."""
-    p, seed, stream, scale = draw
-    _run(source.data_ptr(), y.data_ptr(), y.numel(), _CODES[y.dtype], p, scale, seed, stream, 0, _threads())
+    _run(source.data_ptr(), y.data_ptr(), y.numel(), _CODES[y.dtype], _threads(), *draw)
 
 
 def dropped(x: Tensor, draw: Draw) -> Tensor:
@@ -88,8 +87,12 @@ def dropped(x: Tensor, draw: Draw) -> Tensor:
 def dropped_as(x: Tensor, draw: Draw, layout: Layout) -> Tensor:
     """Return dropout of `x` with elements counted over a given layout, whatever the strides of `x`."""
     if layout is None:
+        if x.is_contiguous():  # the usual case
+            y = _empty_like(x)
+            _fill(x, y, draw)
+            return y
         y = _empty_like(x, memory_format=torch.contiguous_format)
-        same = x.is_contiguous()
+        same = False
     else:
         y = torch.empty_strided(x.shape, layout, dtype=x.dtype, device="cpu")
         same = x.stride() == layout
