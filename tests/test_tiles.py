@@ -6,9 +6,12 @@ is what is tested.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import simdrop
+from numpy.typing import NDArray
 
 STRETCH = 2**34  # block numbers of tail words change their upper word here
 
@@ -26,16 +29,16 @@ CASES = [
 ]
 
 
-def expected(x: np.ndarray, mask: simdrop.Mask) -> np.ndarray:
+def expected(x: NDArray[Any], mask: simdrop.Mask) -> NDArray[Any]:
     compute = np.float64 if x.dtype == np.float64 else np.float32
     scaled = (x.astype(compute) * compute(mask.scale)).astype(x.dtype)
-    return np.where(mask.keep(), scaled, x.dtype.type(0))
+    return np.asarray(np.where(mask.keep(), scaled, x.dtype.type(0)))
 
 
 @pytest.mark.parametrize(("shape", "offset", "why"), CASES, ids=[why for *_, why in CASES])
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_transposed(isa: str, shape: tuple[int, int], offset: int, why: str, dtype: type) -> None:
-    base = np.random.default_rng(1).normal(size=shape[::-1]).astype(dtype)
+    base: NDArray[Any] = np.random.default_rng(1).normal(size=shape[::-1]).astype(dtype)
     for p in (0.5, 0.3):
         mask = simdrop.Mask(shape, p, seed=11, stream=3, offset=offset)
         want = expected(base.T, mask)
@@ -43,14 +46,14 @@ def test_transposed(isa: str, shape: tuple[int, int], offset: int, why: str, dty
         mask.apply_(memory.T)
         np.testing.assert_array_equal(memory.T, want)
         np.testing.assert_array_equal(mask.apply(base.T), want)
-        into_c_order = np.empty(shape, dtype)
+        into_c_order: NDArray[Any] = np.empty(shape, dtype)
         mask.apply(base.T, out=into_c_order)
         np.testing.assert_array_equal(into_c_order, want)
 
 
 @pytest.mark.parametrize("axes", [(0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
 def test_three_axes(isa: str, axes: tuple[int, int, int]) -> None:
-    base = np.random.default_rng(2).normal(size=(50, 70, 90)).astype(np.float32)
+    base: NDArray[Any] = np.random.default_rng(2).normal(size=(50, 70, 90)).astype(np.float32)
     view = base.transpose(axes)
     mask = simdrop.Mask(view.shape, 0.1, seed=4)
     want = expected(view, mask)
@@ -71,7 +74,7 @@ def test_three_axes(isa: str, axes: tuple[int, int, int]) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_unusual_views(isa: str, view, why: str) -> None:  # type: ignore[no-untyped-def]
-    base = np.random.default_rng(3).normal(size=(1500, 300)).astype(np.float32)
+    base: NDArray[Any] = np.random.default_rng(3).normal(size=(1500, 300)).astype(np.float32)
     mask = simdrop.Mask(view(base).shape, 0.3, seed=9, offset=33)
     want = base.copy()
     view(want)[...] = expected(view(base), mask)
