@@ -65,7 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   while (!in.empty() && values.size() < 64);
 
   for (const simdrop::KernelTable* table : simdrop::available_tables()) {
-    switch (what % 7) {
+    switch (what % 8) {
       case 0:
         checker.dropout(*table, dtype, mask, scale, values, true, (form & 128) != 0, places);
         break;
@@ -86,6 +86,21 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       case 5:
         checker.count(*table, mask);
         break;
+      case 7: {
+        const std::uint64_t columns = 1 + n % (form % 16 == 0 ? 300 : 140);
+        const std::uint64_t rows = 1 + first_bit % (form % 16 == 0 ? 200 : 70);
+        const std::uint64_t row_step =
+            columns + (form % 4 == 0 ? mask.threshold % 5000 : shift % 64);
+        const std::uint64_t beyond = rows * row_step;
+        const std::uint64_t end = (std::uint64_t{1} << 58) - beyond;
+        // whole elements between the columns, and whole addresses
+        const std::size_t item = std::size_t{2} << (dtype == simdrop::DType::f32)
+                                                << 2 * (dtype == simdrop::DType::f64);
+        checker.tile(*table, dtype, mask.source, mask.threshold,
+                     mask.first < end ? mask.first : end, row_step, rows, columns, shift % 5 * item,
+                     {0, places.y_offset / item * item, places.side});
+        break;
+      }
       case 6:
         checker.words(*table, mask.source, static_cast<int>(shift), mask.first / 128 * 4, n % 2000,
                       places);
