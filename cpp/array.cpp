@@ -48,6 +48,12 @@ Array borrow_writable(const char* name, py::handle object) {
   return result;
 }
 
+py::tuple shape_tuple(const View& view) {
+  py::tuple shape(view.shape.size());
+  for (std::size_t d = 0; d < view.shape.size(); ++d) shape[d] = py::int_(view.shape[d]);
+  return shape;
+}
+
 py::object empty_like(py::handle x, const Array& array) {
   const py::module_ numpy = py::module_::import("numpy");
   if (py::isinstance<py::array>(x)) return numpy.attr("empty_like")(x, py::arg("subok") = false);
@@ -62,36 +68,44 @@ py::object empty_like(py::handle x, const Array& array) {
           "install ml_dtypes, or give `out`");
     }
   }
-  py::tuple shape(array.view.shape.size());
-  for (std::size_t d = 0; d < array.view.shape.size(); ++d)
-    shape[d] = py::int_(array.view.shape[d]);
-  return numpy.attr("empty")(shape, py::arg("dtype") = dtype);
+  return numpy.attr("empty")(shape_tuple(array.view), py::arg("dtype") = dtype);
 }
 
-void require_compatible(const Array& x, const Array& out) {
-  if (x.view.dtype != out.view.dtype)
-    throw py::value_error(std::string("out: got dtype ") + dtype_text(out.view.dtype) +
+void require_dtype(const char* name, const Array& x, const Array& array) {
+  if (x.view.dtype != array.view.dtype)
+    throw py::value_error(std::string(name) + ": got dtype " + dtype_text(array.view.dtype) +
                           "; accepted: that of x, " + dtype_text(x.view.dtype));
-  if (x.view.shape != out.view.shape)
-    throw py::value_error("out: got shape " + shape_text(out.view.shape) +
+}
+
+void require_same(const char* name, const Array& x, const Array& array) {
+  require_dtype(name, x, array);
+  if (x.view.shape != array.view.shape)
+    throw py::value_error(std::string(name) + ": got shape " + shape_text(array.view.shape) +
                           "; accepted: that of x, " + shape_text(x.view.shape));
-  if (x.view.size() == 0) return;
-  if (same_elements(x.view, out.view)) return;
-  const Extent a = extent(x.view);
+}
+
+void require_apart(const char* name, const Array& array, const Array& out) {
+  if (array.view.size() == 0) return;
+  if (same_elements(array.view, out.view)) return;
+  const Extent a = extent(array.view);
   const Extent b = extent(out.view);
   if (a.high <= b.low || b.high <= a.low) return;
   // Views may interleave without touching. NumPy solves that (a bounded search) for its own arrays.
-  if (py::isinstance<py::array>(x.owner) && py::isinstance<py::array>(out.owner)) {
+  if (py::isinstance<py::array>(array.owner) && py::isinstance<py::array>(out.owner)) {
     try {
       const py::object shares = py::module_::import("numpy").attr("shares_memory");
-      if (!shares(x.owner, out.owner, py::arg("max_work") = 10000).cast<bool>()) return;
+      if (!shares(array.owner, out.owner, py::arg("max_work") = 10000).cast<bool>()) return;
     } catch (py::error_already_set& error) {
       if (!error.matches(PyExc_RuntimeError)) throw;  // numpy.exceptions.TooHardError
     }
   }
-  throw py::value_error(
-      "out: got memory that partly overlaps x; accepted: x itself, or memory "
-      "apart from it");
+  throw py::value_error(std::string("out: got memory that partly overlaps ") + name +
+                        "; accepted: " + name + " itself, or memory apart from it");
+}
+
+void require_compatible(const Array& x, const Array& out) {
+  require_same("out", x, out);
+  require_apart("x", x, out);
 }
 
 }  // namespace simdrop

@@ -1,7 +1,7 @@
 #include "arguments.hpp"
-#include "array.hpp"
 #include "bindings.hpp"
 #include "engine.hpp"
+#include "operands.hpp"
 #include "release_gil.hpp"
 #include "stream.hpp"
 
@@ -13,39 +13,14 @@ namespace {
 constexpr u64 kLast = ~u64{0};
 constexpr u64 kIndices = u64{1} << kIndexBits;
 
+void run(const Operands& operands, const Draw& draw, double scale, int threads) {
+  const ReleaseGil released(operands.x.view.size());
+  dropout(draw, scale, operands.x.view, operands.out.view, threads);
+}
+
 // What a kept element is multiplied with.
 double kept_scale(u64 threshold, bool classic) {
   return classic || threshold == kOne ? 1.0 : 1.0 / keep_probability(threshold);
-}
-
-// x, and the memory its result goes to: that of `out`, of a new array, or x itself.
-struct Operands {
-  Array x;
-  Array out;
-  py::object result;
-
-  Operands(const py::object& from, const py::object& to) : result(to) {
-    const bool in_place = to.is(from);
-    x = in_place ? borrow_writable("x", from) : borrow("x", from);
-    if (in_place) {
-      out = x;
-    } else {
-      if (to.is_none()) result = empty_like(from, x);
-      out = borrow_writable("out", result);
-      require_compatible(x, out);
-    }
-  }
-
-  void run(const Draw& draw, double scale, int threads) const {
-    const ReleaseGil released(x.view.size());
-    dropout(draw, scale, x.view, out.view, threads);
-  }
-};
-
-py::tuple shape_tuple(const View& view) {
-  py::tuple shape(view.shape.size());
-  for (std::size_t d = 0; d < view.shape.size(); ++d) shape[d] = py::int_(view.shape[d]);
-  return shape;
 }
 
 // The next mask of a stream. With `return_numbers` the result is (out, shape, stream number).
@@ -56,7 +31,7 @@ py::object draw(const py::object& x, const py::object& out, const py::object& p,
   const int n_threads = thread_count(threads);
   const Operands operands(x, out);
   const u64 number = stream.take();  // last: a call that fails takes none
-  operands.run({threshold, stream.seed(), number, 0}, scale, n_threads);
+  run(operands, {threshold, stream.seed(), number, 0}, scale, n_threads);
   if (!return_numbers) return operands.result;
   return py::make_tuple(operands.result, shape_tuple(operands.x.view), number);
 }
@@ -76,7 +51,7 @@ py::object apply(const py::object& x, const py::object& out, const py::object& p
   if (!given.equal(shape))
     throw py::value_error("x: got shape " + shown(given) + "; accepted: that of the mask, " +
                           shown(shape));
-  operands.run(draw, scale, n_threads);
+  run(operands, draw, scale, n_threads);
   return operands.result;
 }
 
@@ -87,7 +62,7 @@ py::object infer(const py::object& x, const py::object& out, const py::object& p
   const double scale = is_classic(scaling) ? q : 1.0;
   const int n_threads = thread_count(threads);
   const Operands operands(x, out);
-  operands.run({0, 0, 0, 0}, scale, n_threads);
+  run(operands, {0, 0, 0, 0}, scale, n_threads);
   return operands.result;
 }
 

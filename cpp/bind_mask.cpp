@@ -23,7 +23,7 @@ struct Numbers {
       : n(unsigned_integer("size", size, kIndices)),
         offset(unsigned_integer("offset", start, kIndices - n)),
         plan(mask_plan(threshold_of(probability(p)), unsigned_integer("seed", seed, kLast),
-                       unsigned_integer("stream", stream, kLast), 1.0)) {}
+                       unsigned_integer("stream", stream, kLast))) {}
 };
 
 py::array keep_bytes(const py::object& size, const py::object& p, const py::object& seed,

@@ -11,72 +11,34 @@
 namespace simdrop {
 namespace {
 
-// Borders between threads fall between groups of the generator (48 blocks of 128 elements).
-constexpr u64 kGranule = 48 * kBlockElements;
-// Below this a second thread costs more than it brings (waking it takes some microseconds).
-constexpr u64 kWorthwhile = 10 * kGranule;
-// Out of place, arrays that exceed the caches are written around them: the lines of the output
-// need not be read first. Smaller ones are likely to be read again soon.
-constexpr u64 kStreamBytes = u64{8} << 20;
 // Keep bits of a strided array are drawn so many at a time.
 constexpr u64 kChunk = 4 * kGranule;
 
-void contiguous(const Plan& plan, u64 first, DType dtype, const u8* x, u8* y, u64 n, int threads) {
+void contiguous(const Plan& plan, u64 first, DType dtype, const Operation& operation, const u8* x,
+                u8* y, u64 n, int threads) {
   const u64 size = item_size(dtype);
   const bool stream = x != y && n * size >= kStreamBytes;
-  const DropoutKernel kernel = active_table().dropout[static_cast<int>(dtype)];
+  const DropoutKernel kernel =
+      active_table().dropout[static_cast<int>(operation.op)][static_cast<int>(dtype)];
   parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
-    kernel(plan, first + begin, x + begin * size, y + begin * size, end - begin, stream);
+    kernel(plan, first + begin, operation, x + begin * size, y + begin * size, end - begin, stream);
   });
 }
 
-// Walks elements begin .. end of a loop in C order, one run of the innermost dimension at a time.
-template <class Run>
-void for_each_run(const Loop& loop, u64 begin, u64 end, const u8* x, u8* y, Run run) {
-  const std::size_t inner = loop.shape.size() - 1;
-  const u64 row = static_cast<u64>(loop.shape[inner]);
-  std::vector<i64> at(loop.shape.size());
-  u64 rest = begin;
-  for (std::size_t d = loop.shape.size(); d-- > 0;) {
-    at[d] = static_cast<i64>(rest % static_cast<u64>(loop.shape[d]));
-    rest /= static_cast<u64>(loop.shape[d]);
-    x += at[d] * loop.x_strides[d];
-    y += at[d] * loop.y_strides[d];
-  }
-  for (u64 i = begin; i < end;) {
-    const u64 n = std::min(end - i, row - static_cast<u64>(at[inner]));
-    run(i, n, x, y);
-    i += n;
-    // the odometer: back to the start of the row, then one step in the next dimension out
-    x -= at[inner] * loop.x_strides[inner];
-    y -= at[inner] * loop.y_strides[inner];
-    at[inner] = 0;
-    for (std::size_t d = inner; d-- > 0;) {
-      x += loop.x_strides[d];
-      y += loop.y_strides[d];
-      if (++at[d] < loop.shape[d]) break;
-      x -= at[d] * loop.x_strides[d];
-      y -= at[d] * loop.y_strides[d];
-      at[d] = 0;
-    }
-  }
-}
-
 // The memory runs along the last axis: keep bits are drawn in order and used run by run.
-void along_rows(const Plan& plan, u64 first, DType dtype, const Loop& loop, const u8* x, u8* y,
-                u64 n, int threads) {
+void along_rows(const Plan& plan, u64 first, DType dtype, const Operation& operation,
+                const Loop& loop, const u8* x, u8* y, u64 n, int threads) {
   const KernelTable& table = active_table();
-  const ApplyKernel apply = table.apply[static_cast<int>(dtype)];
-  const i64 x_step = loop.x_strides.back();
-  const i64 y_step = loop.y_strides.back();
+  const ApplyKernel apply = table.apply[static_cast<int>(operation.op)][static_cast<int>(dtype)];
+  const Steps step = loop.steps.back();
   parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
     alignas(64) u64 bits[kChunk / 64 + 1];
     bits[kChunk / 64] = 0;
     for (u64 chunk = begin; chunk < end; chunk += kChunk) {
       const u64 m = std::min(kChunk, end - chunk);
       table.packed(plan, first + chunk, m, bits, false);
-      for_each_run(loop, chunk, chunk + m, x, y, [&](u64 i, u64 length, const u8* from, u8* to) {
-        apply(bits, i - chunk, length, from, x_step, to, y_step, plan.scale);
+      for_each_run(loop, chunk, chunk + m, [&](u64 i, u64 length, const Steps& at) {
+        apply(bits, i - chunk, length, operation, x + at[0], step[0], y + at[1], step[1], false);
       });
     }
   });
@@ -97,7 +59,7 @@ class Tiles {
       : first_(first), x_(x), y_(y) {
     u64 index_step = 1;
     for (std::size_t d = loop.shape.size(); d-- > 0;) {
-      const Axis axis{static_cast<u64>(loop.shape[d]), loop.x_strides[d], loop.y_strides[d],
+      const Axis axis{static_cast<u64>(loop.shape[d]), loop.steps[d][0], loop.steps[d][1],
                       index_step};
       index_step *= axis.length;
       if (d == loop.shape.size() - 1)
@@ -156,10 +118,11 @@ class Tiles {
   u64 down_, across_;
 };
 
-void along_columns(const Plan& plan, u64 first, DType dtype, const Loop& loop, std::size_t rows,
-                   const u8* x, u8* y, u64 n, int threads) {
+void along_columns(const Plan& plan, u64 first, DType dtype, const Operation& operation,
+                   const Loop& loop, std::size_t rows, const u8* x, u8* y, u64 n, int threads) {
   const Tiles tiles(loop, rows, first, x, y);
-  const TileKernel pass = active_table().tile[static_cast<int>(dtype)];
+  const TileKernel pass =
+      active_table().tile[static_cast<int>(operation.op)][static_cast<int>(dtype)];
   const u64 worthwhile = std::max<u64>(1, kWorthwhile * tiles.count() / n);
   parallel_ranges(tiles.count(), 1, worthwhile, threads, [&](u64 begin, u64 end) {
     // Two of them: one tile is drawn while the one before is applied.
@@ -170,7 +133,7 @@ void along_columns(const Plan& plan, u64 first, DType dtype, const Loop& loop, s
         next = tiles[number];
         next.bits = bits.data() + (number % 2) * kTileColumns * kTileColumnWords;
       }
-      pass(plan, number < end ? &next : nullptr, number > begin ? &now : nullptr);
+      pass(plan, operation, number < end ? &next : nullptr, number > begin ? &now : nullptr);
       now = next;
     }
   });
@@ -181,7 +144,7 @@ void along_columns(const Plan& plan, u64 first, DType dtype, const Loop& loop, s
 std::size_t best_axis(const Loop& loop) {
   constexpr i64 kShort = 32;  // runs this short cost more than steps that are long
   const auto cost = [&](std::size_t d) {
-    const i64 steps = std::abs(loop.x_strides[d]) + std::abs(loop.y_strides[d]);
+    const i64 steps = std::abs(loop.steps[d][0]) + std::abs(loop.steps[d][1]);
     return loop.shape[d] >= kShort ? steps : steps + (i64{1} << 48) / loop.shape[d];
   };
   std::size_t best = loop.shape.size() - 1;
@@ -190,58 +153,57 @@ std::size_t best_axis(const Loop& loop) {
   return best;
 }
 
-void strided(const Plan& plan, u64 first, DType dtype, const Loop& loop, const u8* x, u8* y, u64 n,
-             int threads) {
+void strided(const Plan& plan, u64 first, DType dtype, const Operation& operation, const Loop& loop,
+             const u8* x, u8* y, u64 n, int threads) {
   const std::size_t axis = best_axis(loop);
   if (axis == loop.shape.size() - 1)
-    along_rows(plan, first, dtype, loop, x, y, n, threads);
+    along_rows(plan, first, dtype, operation, loop, x, y, n, threads);
   else
-    along_columns(plan, first, dtype, loop, axis, x, y, n, threads);
-}
-
-// p = 0 without scaling, and p = 1: bits are copied or cleared, never computed with.
-void copy_or_clear(const Loop& loop, u64 item, const u8* x, u8* y, u64 n, bool clear, int threads) {
-  const i64 x_step = loop.x_strides.back();
-  const i64 y_step = loop.y_strides.back();
-  const bool dense = x_step == static_cast<i64>(item) && y_step == x_step;
-  parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
-    for_each_run(loop, begin, end, x, y, [&](u64, u64 length, const u8* from, u8* to) {
-      if (dense) {
-        clear ? std::memset(to, 0, length * item) : std::memcpy(to, from, length * item);
-        return;
-      }
-      for (u64 j = 0; j < length; ++j, from += x_step, to += y_step)
-        clear ? std::memset(to, 0, item) : std::memcpy(to, from, item);
-    });
-  });
-}
-
-void apply_plan(const Plan& plan, u64 offset, const View& x, const View& y, int threads) {
-  const u64 n = x.size();
-  const u64 item = item_size(x.dtype);
-  const Loop loop = merged_loop(x, y);
-  const u8* from = static_cast<const u8*>(x.data);
-  u8* to = static_cast<u8*>(y.data);
-  const bool all_kept = plan.threshold == 0;
-  const bool all_dropped = plan.threshold == kOne;
-  const bool dense = loop.shape.size() == 1 && loop.x_strides[0] == static_cast<i64>(item) &&
-                     loop.y_strides[0] == static_cast<i64>(item);
-  if (all_dropped || (all_kept && plan.scale == 1.0)) {
-    if (all_kept && from == to) return;
-    copy_or_clear(loop, item, from, to, n, all_dropped, threads);
-  } else if (dense) {
-    contiguous(plan, offset, x.dtype, from, to, n, threads);
-  } else {
-    strided(plan, offset, x.dtype, loop, from, to, n, threads);
-  }
+    along_columns(plan, first, dtype, operation, loop, axis, x, y, n, threads);
 }
 
 }  // namespace
 
-void dropout(const Draw& draw, double scale, const View& x, const View& y, int threads) {
-  if (x.size() == 0) return;
-  const Plan plan = mask_plan(draw.threshold, draw.seed, draw.stream, scale);
-  apply_plan(plan, draw.offset, x, y, threads);
+bool copy_or_clear(u64 threshold, const Operation& operation, const View& x, const View& y,
+                   int threads) {
+  const bool clear = threshold == kOne;
+  const bool copy = threshold == 0 && operation.scale == 1.0 && operation.shift == 0.0;
+  if (operation.op == Op::affine ? !copy : operation.op != Op::scale || !(clear || copy))
+    return false;
+  if (copy && x.data == y.data) return true;
+  const u8* from = static_cast<const u8*>(x.data);
+  u8* to = static_cast<u8*>(y.data);
+  const u64 item = item_size(x.dtype);
+  const Loop loop = merged_loop(x, y);
+  const Steps step = loop.steps.back();
+  const bool dense = step[0] == static_cast<i64>(item) && step[1] == step[0];
+  parallel_ranges(x.size(), kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
+    for_each_run(loop, begin, end, [&](u64, u64 length, const Steps& at) {
+      const u8* source = from + at[0];
+      u8* target = to + at[1];
+      if (dense) {
+        clear ? std::memset(target, 0, length * item) : std::memcpy(target, source, length * item);
+        return;
+      }
+      for (u64 j = 0; j < length; ++j, source += step[0], target += step[1])
+        clear ? std::memset(target, 0, item) : std::memcpy(target, source, item);
+    });
+  });
+  return true;
+}
+
+void dropout(const Draw& draw, const Operation& operation, const View& x, const View& y,
+             int threads) {
+  const u64 n = x.size();
+  if (n == 0 || copy_or_clear(draw.threshold, operation, x, y, threads)) return;
+  const Plan plan = mask_plan(draw.threshold, draw.seed, draw.stream);
+  const Loop loop = merged_loop(x, y);
+  const u8* from = static_cast<const u8*>(x.data);
+  u8* to = static_cast<u8*>(y.data);
+  if (loop.is_dense(item_size(x.dtype)))
+    contiguous(plan, draw.offset, x.dtype, operation, from, to, n, threads);
+  else
+    strided(plan, draw.offset, x.dtype, operation, loop, from, to, n, threads);
 }
 
 int worthwhile_threads(u64 n, int threads) {

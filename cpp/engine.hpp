@@ -4,6 +4,7 @@
 
 #include "layout.hpp"
 #include "make_plan.hpp"
+#include "table.hpp"
 
 namespace simdrop {
 
@@ -15,8 +16,45 @@ struct Draw {
   u64 offset;
 };
 
-// y = keep ? x * scale : 0. x and y have one shape and dtype; they are the same memory or disjoint.
-void dropout(const Draw& draw, double scale, const View& x, const View& y, int threads);
+// Borders between threads fall between groups of the generator (48 blocks of 128 elements).
+inline constexpr u64 kGranule = 48 * kBlockElements;
+// Below this a second thread costs more than it brings (waking it takes some microseconds).
+inline constexpr u64 kWorthwhile = 10 * kGranule;
+// Out of place, arrays that exceed the caches are written around them: the lines of the output
+// need not be read first. Smaller ones are likely to be read again soon.
+inline constexpr u64 kStreamBytes = u64{8} << 20;
+
+// In all of the following x and y have one shape and dtype; they are the same memory or disjoint.
+
+// y = Op::scale or Op::affine of x and a bit for each element.
+void dropout(const Draw& draw, const Operation& operation, const View& x, const View& y,
+             int threads);
+
+// Op::scale: y = keep ? x * scale : +0.
+inline void dropout(const Draw& draw, double scale, const View& x, const View& y, int threads) {
+  Operation operation;
+  operation.scale = scale;
+  dropout(draw, operation, x, y, threads);
+}
+
+// Op::scale or Op::affine with a mask of another shape, `noise`: its lengths are those of x, or 1
+// along the dimensions whose elements share a bit (broadcast.cpp).
+void dropout_shared(const Draw& draw, const Operation& operation, const View& x, const View& y,
+                    const std::vector<i64>& noise, int threads);
+
+// y = Op::residual or Op::blend of x and another array of its shape and dtype (fused.cpp). A bias
+// has one element for each of the last dimension of x; its `data` may be null.
+void dropout_fused(const Draw& draw, Op op, double scale, const View& x, const View& bias,
+                   const View& other, const View& y, int threads);
+
+// y = x with normal deviates first, first + 1, ... of the draw (noise.cpp).
+void normal_noise(const Draw& draw, Noise noise, double sd, const View& x, const View& y,
+                  int threads);
+
+// If every element is kept as it is or all are cleared: bits are copied or set to 0, never
+// computed with. Returns whether that was the case.
+bool copy_or_clear(u64 threshold, const Operation& operation, const View& x, const View& y,
+                   int threads);
 
 // As many of `threads` as a call on n elements has enough work for; at least one.
 int worthwhile_threads(u64 n, int threads);

@@ -14,6 +14,18 @@ struct Bfloat {  // the upper half of a binary32
   u16 bits;
 };
 
+// The type in which elements of storage type T are computed.
+template <class T>
+struct ComputeTypeOf {
+  using Type = float;
+};
+template <>
+struct ComputeTypeOf<double> {
+  using Type = double;
+};
+template <class T>
+using ComputeType = typename ComputeTypeOf<T>::Type;
+
 template <class To, class From>
 inline To bit_cast(From from) {
   static_assert(sizeof(To) == sizeof(From));

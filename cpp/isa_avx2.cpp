@@ -54,7 +54,7 @@ struct Avx2 {
   using Ties = TieLanes<Avx2>;
 
   template <class T>
-  static auto scale(double s) {
+  static auto splat(double s) {
     if constexpr (sizeof(T) == 8)
       return _mm256_set1_pd(s);
     else
@@ -138,6 +138,58 @@ struct Avx2 {
     for (; n > 0; --n, ++w, x += 32 * kVectors, y += 32 * kVectors)
       for (int v = 0; v < kVectors; ++v)
         store<kStream>(y + 32 * v, scaled(T{}, x + 32 * v, w, v, s));
+  }
+
+  // Elements as vectors of the compute type, and back with one rounding.
+  static __m256 widen(float, const unsigned char* p) {
+    return _mm256_loadu_ps(reinterpret_cast<const float*>(p));
+  }
+  static __m256d widen(double, const unsigned char* p) {
+    return _mm256_loadu_pd(reinterpret_cast<const double*>(p));
+  }
+  static __m128i half_at(const unsigned char* p) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  }
+  static __m256 widen(Half, const unsigned char* p) { return _mm256_cvtph_ps(half_at(p)); }
+  static __m256 widen(Bfloat, const unsigned char* p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half_at(p)), 16));
+  }
+  template <bool kStream>
+  static void narrow(float, unsigned char* p, __m256 f) {
+    store<kStream>(p, _mm256_castps_si256(f));
+  }
+  template <bool kStream>
+  static void narrow(double, unsigned char* p, __m256d f) {
+    store<kStream>(p, _mm256_castpd_si256(f));
+  }
+  template <bool kStream>
+  static void store(unsigned char* p, __m128i v) {
+    auto* const to = reinterpret_cast<__m128i*>(p);
+    kStream ? _mm_stream_si128(to, v) : _mm_storeu_si128(to, v);
+  }
+  template <bool kStream>
+  static void narrow(Half, unsigned char* p, __m256 f) {
+    store<kStream>(p, _mm256_cvtps_ph(f, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+  template <bool kStream>
+  static void narrow(Bfloat, unsigned char* p, __m256 f) {
+    const __m256i u = _mm256_srli_epi32(rounded(f), 16);
+    store<kStream>(p, _mm_packus_epi32(_mm256_castsi256_si128(u), _mm256_extracti128_si256(u, 1)));
+  }
+  // The lanes of a where the bits of vector v are set, those of b elsewhere.
+  static __m256 choose(u64 w, int v, __m256 a, __m256 b) {
+    const __m256i up = _mm256_setr_epi32(31, 30, 29, 28, 27, 26, 25, 24);
+    const __m256i bits = _mm256_set1_epi32(static_cast<int>(w >> (8 * v)));
+    return _mm256_blendv_ps(b, a, _mm256_castsi256_ps(_mm256_sllv_epi32(bits, up)));
+  }
+  static __m256d choose(u64 w, int v, __m256d a, __m256d b) {
+    const __m256i up = _mm256_setr_epi64x(63, 62, 61, 60);
+    const __m256i bits = _mm256_set1_epi64x(static_cast<long long>(w >> (4 * v)));
+    return _mm256_blendv_pd(b, a, _mm256_castsi256_pd(_mm256_sllv_epi64(bits, up)));
+  }
+  static void stream64(void* to, const void* from) {
+    store<true>(to, at(from));
+    store<true>(static_cast<__m256i*>(to) + 1, at(static_cast<const __m256i*>(from) + 1));
   }
 
   static void expand(u64 w, unsigned char* out) { expand_bits(w, out); }

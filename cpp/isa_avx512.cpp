@@ -102,7 +102,7 @@ struct Avx512 {
   };
 
   template <class T>
-  static auto scale(double s) {
+  static auto splat(double s) {
     if constexpr (sizeof(T) == 8)
       return _mm512_set1_pd(s);
     else
@@ -190,6 +190,46 @@ struct Avx512 {
       for (int v = 0; v < kVectors; ++v)
         store<kStream>(y + 64 * v, scaled(T{}, x + 64 * v, w, v, s));
   }
+
+  // Elements as vectors of the compute type, and back with one rounding.
+  static __m512 widen(float, const unsigned char* p) { return _mm512_loadu_ps(p); }
+  static __m512d widen(double, const unsigned char* p) { return _mm512_loadu_pd(p); }
+  static __m256i at(const unsigned char* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  static __m512 widen(Half, const unsigned char* p) { return _mm512_cvtph_ps(at(p)); }
+  static __m512 widen(Bfloat, const unsigned char* p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(at(p)), 16));
+  }
+  template <bool kStream>
+  static void narrow(float, unsigned char* p, __m512 f) {
+    store<kStream>(p, _mm512_castps_si512(f));
+  }
+  template <bool kStream>
+  static void narrow(double, unsigned char* p, __m512d f) {
+    store<kStream>(p, _mm512_castpd_si512(f));
+  }
+  template <bool kStream>
+  static void store(unsigned char* p, __m256i v) {
+    auto* const to = reinterpret_cast<__m256i*>(p);
+    kStream ? _mm256_stream_si256(to, v) : _mm256_storeu_si256(to, v);
+  }
+  template <bool kStream>
+  static void narrow(Half, unsigned char* p, __m512 f) {
+    store<kStream>(p, _mm512_cvtps_ph(f, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
+  template <bool kStream>
+  static void narrow(Bfloat, unsigned char* p, __m512 f) {
+    store<kStream>(p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded(f), 16)));
+  }
+  // The lanes of a where the bits of vector v are set, those of b elsewhere.
+  static __m512 choose(const u64& w, int v, __m512 a, __m512 b) {
+    return _mm512_mask_blend_ps(mask<__mmask16>(&w, v), b, a);
+  }
+  static __m512d choose(const u64& w, int v, __m512d a, __m512d b) {
+    return _mm512_mask_blend_pd(mask<__mmask8>(&w, v), b, a);
+  }
+  static void stream64(void* to, const void* from) { store<true>(to, _mm512_loadu_si512(from)); }
 
   static void expand(u64 w, unsigned char* out) {
     _mm512_storeu_si512(out, _mm512_maskz_set1_epi8(w, 1));

@@ -64,7 +64,7 @@ struct Neon {
   using Ties = TieLanes<Neon>;
 
   template <class T>
-  static auto scale(double s) {
+  static auto splat(double s) {
     if constexpr (sizeof(T) == 8)
       return vdupq_n_f64(s);
     else
@@ -117,6 +117,46 @@ struct Neon {
     for (; n > 0; --n, ++w, x += 16 * kVectors, y += 16 * kVectors)
       for (int v = 0; v < kVectors; ++v) vst1q_u8(y + 16 * v, scaled(T{}, x + 16 * v, *w, v, s));
   }
+
+  // Elements as vectors of the compute type, and back with one rounding.
+  static float32x4_t widen(float, const unsigned char* p) {
+    return vreinterpretq_f32_u8(vld1q_u8(p));
+  }
+  static float64x2_t widen(double, const unsigned char* p) {
+    return vreinterpretq_f64_u8(vld1q_u8(p));
+  }
+  static float32x4_t widen(Half, const unsigned char* p) {
+    return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)));
+  }
+  static float32x4_t widen(Bfloat, const unsigned char* p) {
+    return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16));
+  }
+  template <bool kStream>
+  static void narrow(float, unsigned char* p, float32x4_t f) {
+    vst1q_u8(p, vreinterpretq_u8_f32(f));
+  }
+  template <bool kStream>
+  static void narrow(double, unsigned char* p, float64x2_t f) {
+    vst1q_u8(p, vreinterpretq_u8_f64(f));
+  }
+  template <bool kStream>
+  static void narrow(Half, unsigned char* p, float32x4_t f) {
+    vst1_u8(p, vreinterpret_u8_f16(vcvt_f16_f32(f)));
+  }
+  template <bool kStream>
+  static void narrow(Bfloat, unsigned char* p, float32x4_t f) {
+    vst1_u8(p, vreinterpret_u8_u16(vshrn_n_u32(rounded(f), 16)));
+  }
+  // The lanes of a where the bits of vector v are set, those of b elsewhere.
+  static float32x4_t choose(u64 w, int v, float32x4_t a, float32x4_t b) {
+    const uint32x4_t one = {1, 2, 4, 8};
+    return vbslq_f32(vtstq_u32(vdupq_n_u32(static_cast<u32>(w >> (4 * v))), one), a, b);
+  }
+  static float64x2_t choose(u64 w, int v, float64x2_t a, float64x2_t b) {
+    const uint64x2_t one = {1, 2};
+    return vbslq_f64(vtstq_u64(vdupq_n_u64(w >> (2 * v)), one), a, b);
+  }
+  static void stream64(void* to, const void* from) { __builtin_memcpy(to, from, 64); }
 
   static void expand(u64 w, unsigned char* out) { expand_bits(w, out); }
   static void fence() {}

@@ -45,7 +45,7 @@ struct Scalar {
   using Ties = TieLanes<Scalar>;
 
   template <class T>
-  static auto scale(double s) {
+  static auto splat(double s) {
     if constexpr (sizeof(T) == 8)
       return s;
     else
@@ -69,6 +69,41 @@ struct Scalar {
         __builtin_memcpy(y + j * sizeof(T), &bits, sizeof(T));
       }
   }
+
+  // Elements as values of the compute type, and back with one rounding.
+  template <class T>
+  static T at(const unsigned char* p) {
+    T value;
+    __builtin_memcpy(&value, p, sizeof(T));
+    return value;
+  }
+  static float widen(float, const unsigned char* p) { return at<float>(p); }
+  static double widen(double, const unsigned char* p) { return at<double>(p); }
+  static float widen(Half, const unsigned char* p) { return to_float(at<Half>(p)); }
+  static float widen(Bfloat, const unsigned char* p) { return to_float(at<Bfloat>(p)); }
+  template <bool kStream>
+  static void narrow(float, unsigned char* p, float f) {
+    __builtin_memcpy(p, &f, sizeof(f));
+  }
+  template <bool kStream>
+  static void narrow(double, unsigned char* p, double f) {
+    __builtin_memcpy(p, &f, sizeof(f));
+  }
+  template <bool kStream>
+  static void narrow(Half, unsigned char* p, float f) {
+    const Half h = to_half(f);
+    __builtin_memcpy(p, &h, sizeof(h));
+  }
+  template <bool kStream>
+  static void narrow(Bfloat, unsigned char* p, float f) {
+    const Bfloat b = to_bfloat(f);
+    __builtin_memcpy(p, &b, sizeof(b));
+  }
+  template <class F>
+  static F choose(u64 w, int v, F a, F b) {
+    return (w >> v & 1) != 0 ? a : b;
+  }
+  static void stream64(void* to, const void* from) { __builtin_memcpy(to, from, 64); }
 
   static void expand(u64 w, unsigned char* out) { expand_bits(w, out); }
   static void fence() {}

@@ -2,6 +2,8 @@
 // Leaf files only: everything here has internal linkage.
 #pragma once
 
+#include "arithmetic.hpp"
+#include "deviates.hpp"
 #include "floats.hpp"
 #include "pipeline.hpp"
 #include "sinks.hpp"
@@ -13,22 +15,35 @@ namespace {
 
 template <class V>
 struct Kernels {
+  // Stores around the cache need an aligned address, which a sink reaches if it takes whole
+  // elements and enough of them (DropoutSink::lead).
   template <class T>
-  static void dropout(const Plan& plan, u64 first, const void* x, void* y, u64 n, bool stream) {
-    const bool aligned = reinterpret_cast<std::uintptr_t>(y) % sizeof(T) == 0;
-    if (stream && aligned) {
-      DropoutSink<V, T, true> sink(plan.scale, x, y);
+  static bool may_stream(const void* y, u64 n) {
+    return reinterpret_cast<std::uintptr_t>(y) % sizeof(T) == 0 && n >= 256;
+  }
+
+  template <template <class, class> class Apply, class T>
+  static void dropout(const Plan& plan, u64 first, const Operation& operation, const void* x,
+                      void* y, u64 n, bool stream) {
+    if (stream && may_stream<T>(y, n)) {
+      DropoutSink<Apply<V, T>, T, true> sink(operation, x, y);
       run<V>(plan, first, n, sink);
       V::fence();
     } else {
-      DropoutSink<V, T, false> sink(plan.scale, x, y);
+      DropoutSink<Apply<V, T>, T, false> sink(operation, x, y);
       run<V>(plan, first, n, sink);
     }
   }
 
   template <class Sink>
-  static void feed_all(Sink& sink, const u64* bits, u64 bit, u64 n) {
+  static void feed_all(Sink& sink, const u64* bits, u64 bit, u64 n, unsigned lead = 0) {
     Feed<Sink> feed(sink);
+    if (lead != 0) {
+      feed.refill(bits + bit / 64, static_cast<unsigned>(bit % 64), 0);
+      feed.give_partial(lead);
+      bit += lead;
+      n -= lead;
+    }
     for (bits += bit / 64; n >= 64;) {
       const int words = n / 64 < kGroupWords ? static_cast<int>(n / 64) : kGroupWords;
       feed.refill(bits, static_cast<unsigned>(bit % 64), words);
@@ -40,25 +55,42 @@ struct Kernels {
     if (n != 0) feed.give_partial(static_cast<unsigned>(n));
   }
 
-  template <class T>
-  static void apply(const u64* bits, u64 bit, u64 n, const void* x, i64 x_step, void* y, i64 y_step,
-                    double scale) {
-    if (x_step == sizeof(T) && y_step == sizeof(T)) {
-      DropoutSink<V, T, false> sink(scale, x, y);
+  template <template <class, class> class Apply, class T>
+  static void apply(const u64* bits, u64 bit, u64 n, const Operation& operation, const void* x,
+                    i64 x_step, void* y, i64 y_step, bool stream) {
+    if (x_step != sizeof(T) || y_step != sizeof(T)) {
+      StridedSink<Apply<V, T>, T> sink(operation, x, y, x_step, y_step);
       feed_all(sink, bits, bit, n);
+    } else if (stream && may_stream<T>(y, n)) {
+      DropoutSink<Apply<V, T>, T, true> sink(operation, x, y);
+      feed_all(sink, bits, bit, n, sink.lead(n));
+      V::fence();
     } else {
-      StridedSink<V, T> sink(scale, x, y, x_step, y_step);
+      DropoutSink<Apply<V, T>, T, false> sink(operation, x, y);
       feed_all(sink, bits, bit, n);
     }
   }
 
-  template <class T>
-  static void tile(const Plan& plan, const Tile* draw, const Tile* apply) {
+  template <template <class, class> class Apply, class T>
+  static void tile(const Plan& plan, const Operation& operation, const Tile* draw,
+                   const Tile* apply) {
     constexpr i64 kItem = sizeof(T);
     if (apply == nullptr || (apply->x_row == kItem && apply->y_row == kItem))
-      pass_tiles<V, DropoutSink<V, T, false>>(plan, draw, apply);
+      pass_tiles<V, DropoutSink<Apply<V, T>, T, false>>(plan, operation, draw, apply);
     else
-      pass_tiles<V, StridedSink<V, T>>(plan, draw, apply);
+      pass_tiles<V, StridedSink<Apply<V, T>, T>>(plan, operation, draw, apply);
+  }
+
+  static void fill(const void* pattern64, void* y, u64 n, bool stream) {
+    auto* to = static_cast<unsigned char*>(y);
+    const u64 lead = (64 - reinterpret_cast<std::uintptr_t>(to) % 64) % 64;
+    if (stream && lead % 8 == 0 && n >= 512) {
+      __builtin_memcpy(to, pattern64, lead);
+      for (to += lead, n -= lead; n >= 64; n -= 64, to += 64) V::stream64(to, pattern64);
+      V::fence();
+    }
+    for (; n >= 64; n -= 64, to += 64) __builtin_memcpy(to, pattern64, 64);
+    __builtin_memcpy(to, pattern64, n);
   }
 
   static void packed(const Plan& plan, u64 first, u64 n, void* out, bool invert) {
@@ -78,13 +110,35 @@ struct Kernels {
   }
 
   static constexpr KernelTable table(const char* name) {
-    return {name,
-            {&dropout<Half>, &dropout<Bfloat>, &dropout<float>, &dropout<double>},
-            {&apply<Half>, &apply<Bfloat>, &apply<float>, &apply<double>},
-            {&tile<Half>, &tile<Bfloat>, &tile<float>, &tile<double>},
-            &packed,
-            &bytes,
-            &count};
+    KernelTable t{};
+    t.name = name;
+    for_dtype<Half>(t, DType::f16);
+    for_dtype<Bfloat>(t, DType::bf16);
+    for_dtype<float>(t, DType::f32);
+    for_dtype<double>(t, DType::f64);
+    t.fill = &fill;
+    t.deviates = &deviates;
+    t.packed = &packed;
+    t.bytes = &bytes;
+    t.count = &count;
+    return t;
+  }
+
+ private:
+  template <class T>
+  static constexpr void for_dtype(KernelTable& t, DType dtype) {
+    const int d = static_cast<int>(dtype);
+    t.dropout[static_cast<int>(Op::scale)][d] = &dropout<Scale, T>;
+    t.dropout[static_cast<int>(Op::affine)][d] = &dropout<Affine, T>;
+    t.dropout[static_cast<int>(Op::residual)][d] = &dropout<Residual, T>;
+    t.dropout[static_cast<int>(Op::blend)][d] = &dropout<Blend, T>;
+    t.tile[static_cast<int>(Op::scale)][d] = &tile<Scale, T>;
+    t.tile[static_cast<int>(Op::affine)][d] = &tile<Affine, T>;
+    t.apply[static_cast<int>(Op::scale)][d] = &apply<Scale, T>;
+    t.apply[static_cast<int>(Op::affine)][d] = &apply<Affine, T>;
+    t.noise[static_cast<int>(Noise::replace)][d] = &noise<V, T, Noise::replace>;
+    t.noise[static_cast<int>(Noise::add)][d] = &noise<V, T, Noise::add>;
+    t.noise[static_cast<int>(Noise::multiply)][d] = &noise<V, T, Noise::multiply>;
   }
 };
 

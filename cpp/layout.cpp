@@ -68,27 +68,28 @@ bool elements_are_disjoint(const View& view) {
   return true;
 }
 
-Loop merged_loop(const View& x, const View& y) {
+Loop merged_loop(const View& x, const View& y, const std::vector<i64>* third) {
   Loop loop;
   for (std::size_t d = x.shape.size(); d-- > 0;) {  // innermost first
     const i64 n = x.shape[d];
     if (n == 1) continue;
-    if (!loop.shape.empty() && x.strides[d] == loop.x_strides.back() * loop.shape.back() &&
-        y.strides[d] == loop.y_strides.back() * loop.shape.back()) {
+    const Steps steps{x.strides[d], y.strides[d], third != nullptr ? (*third)[d] : 0};
+    bool even = !loop.shape.empty();
+    for (std::size_t k = 0; even && k < steps.size(); ++k)
+      even = steps[k] == loop.steps.back()[k] * loop.shape.back();
+    if (even) {
       loop.shape.back() *= n;
       continue;
     }
     loop.shape.push_back(n);
-    loop.x_strides.push_back(x.strides[d]);
-    loop.y_strides.push_back(y.strides[d]);
+    loop.steps.push_back(steps);
   }
   if (loop.shape.empty()) {
     const i64 item = static_cast<i64>(item_size(x.dtype));
-    loop = {{1}, {item}, {item}};
+    loop = {{1}, {Steps{item, item, 0}}};
   }
   std::reverse(loop.shape.begin(), loop.shape.end());
-  std::reverse(loop.x_strides.begin(), loop.x_strides.end());
-  std::reverse(loop.y_strides.begin(), loop.y_strides.end());
+  std::reverse(loop.steps.begin(), loop.steps.end());
   return loop;
 }
 

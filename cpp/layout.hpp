@@ -1,6 +1,7 @@
 // Memory layouts: a shape with the byte strides of input and output, reduced to what a loop needs.
 #pragma once
 
+#include <array>
 #include <vector>
 
 #include "plan.hpp"
@@ -35,13 +36,55 @@ Extent extent(const View& view);
 // as_strided views may fail although they would do.
 bool elements_are_disjoint(const View& view);
 
-// Dimensions of length 1 dropped, neighbours merged where x and y both step evenly across them.
+// How far the input, the output and a third thing (the mask's bits, or another input) move with one
+// step along a dimension.
+using Steps = std::array<i64, 3>;
+
+// Dimensions of length 1 dropped, neighbours merged where all three step evenly across them.
 // The order of elements, and so the mask index, stays C order.
 struct Loop {
   std::vector<i64> shape;
-  std::vector<i64> x_strides;
-  std::vector<i64> y_strides;
+  std::vector<Steps> steps;
+
+  bool is_dense(u64 item) const {  // one run, input and output without gaps
+    const i64 step = static_cast<i64>(item);
+    return shape.size() == 1 && steps[0][0] == step && steps[0][1] == step;
+  }
 };
-Loop merged_loop(const View& x, const View& y);
+Loop merged_loop(const View& x, const View& y, const std::vector<i64>* third = nullptr);
+
+// Walks elements begin .. end of a loop in C order, one run of the innermost dimension at a time:
+// run(first element, number of elements, where all three are).
+template <class Run>
+void for_each_run(const Loop& loop, u64 begin, u64 end, Run run) {
+  const std::size_t inner = loop.shape.size() - 1;
+  const u64 row = static_cast<u64>(loop.shape[inner]);
+  std::vector<i64> at(loop.shape.size());
+  Steps place{};
+  const auto move = [&](std::size_t d, i64 count) {
+    for (std::size_t k = 0; k < place.size(); ++k) place[k] += count * loop.steps[d][k];
+  };
+  u64 rest = begin;
+  for (std::size_t d = loop.shape.size(); d-- > 0;) {
+    at[d] = static_cast<i64>(rest % static_cast<u64>(loop.shape[d]));
+    rest /= static_cast<u64>(loop.shape[d]);
+    move(d, at[d]);
+  }
+  for (u64 i = begin; i < end;) {
+    const u64 left = row - static_cast<u64>(at[inner]);
+    const u64 n = end - i < left ? end - i : left;
+    run(i, n, place);
+    i += n;
+    // the odometer: back to the start of the row, then one step in the next dimension out
+    move(inner, -at[inner]);
+    at[inner] = 0;
+    for (std::size_t d = inner; d-- > 0;) {
+      move(d, 1);
+      if (++at[d] < loop.shape[d]) break;
+      move(d, -at[d]);
+      at[d] = 0;
+    }
+  }
+}
 
 }  // namespace simdrop

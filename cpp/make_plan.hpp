@@ -8,8 +8,7 @@ namespace simdrop {
 u64 threshold_of(double p);              // T: p * 2^40, nearest, ties to even; 0 <= p <= 1
 double keep_probability(u64 threshold);  // q = 1 - T / 2^40, exact
 
-// Kernels multiply what they keep by `scale`.
-Plan mask_plan(u64 threshold, u64 seed, u64 stream, double scale);
+Plan mask_plan(u64 threshold, u64 seed, u64 stream);
 
 // The bits of one plane as they are: `packed` with this plan writes uniform words.
 Plan word_plan(int plane, u64 seed, u64 stream);

@@ -28,12 +28,11 @@ Plan keyed(u64 seed, u64 stream) {
 
 }  // namespace
 
-Plan mask_plan(u64 threshold, u64 seed, u64 stream, double scale) {
+Plan mask_plan(u64 threshold, u64 seed, u64 stream) {
   Plan plan = keyed(seed, stream);
   plan.threshold = threshold;
   plan.top = static_cast<u32>(threshold >> 32);
   plan.tail = static_cast<u32>(threshold);
-  plan.scale = scale;
   plan.plane_first = 0;
   plan.plane_last = 7;
   if (plan.tail == 0) {  // planes below the lowest set bit of T cannot matter

@@ -20,6 +20,8 @@ inline constexpr int kThresholdBits = 40;    // u(i) and T
 inline constexpr int kTailPlane = 8;         // low 32 bits of u(i)
 inline constexpr int kRandomBitsPlane = 16;  // uniform words
 inline constexpr int kSpawnPlane = 17;       // seeds of spawned streams
+inline constexpr int kNormalPlane = 18;      // normal deviates, one block for two of them
+inline constexpr int kNormalIndexBits = 57;  // two deviates to a block, block number < 2^56
 inline constexpr u64 kBlockElements = 128;   // bits of one Philox block
 inline constexpr u64 kOne = u64{1} << kThresholdBits;
 
@@ -46,7 +48,29 @@ struct Plan {
   // plane_first > plane_last: then every element is kept (top == 0) or dropped (top != 0).
   int plane_first;
   int plane_last;
-  double scale;  // multiplies kept elements; its float32 rounding is used below float64
+};
+
+// What is computed from the keep bits. Numbers are rounded to the compute type: float64 for
+// float64, float32 for the other types.
+enum class Op : int {
+  scale,     // keep ? x * scale : +0
+  affine,    // keep ? x * scale + shift : dropped
+  residual,  // other + (keep ? (x + bias) * scale : +0)
+  blend,     // keep ? x : other
+};
+inline constexpr int kOps = 4;
+
+struct Operation {
+  Op op = Op::scale;
+  double scale = 1.0;
+  double shift = 0.0;
+  double dropped = 0.0;
+  // Memory beside x and y, of their type. The bias of element i is bias[(bias_at + i) % period];
+  // the 64 elements after its period repeat its beginning, and the period is at least 64.
+  const void* other = nullptr;
+  const void* bias = nullptr;
+  u64 bias_at = 0;
+  u64 bias_period = 0;
 };
 
 }  // namespace simdrop

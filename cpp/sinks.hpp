@@ -7,12 +7,12 @@
 namespace simdrop {
 namespace {
 
-// y = keep ? x * scale : 0 for one storage type. V::apply<T> does 64 elements per word.
-template <class V, class T, bool kStream>
+// y = what Apply makes of x and the bits, 64 elements per word (arithmetic.hpp).
+template <class Apply, class T, bool kStream>
 class DropoutSink {
  public:
-  DropoutSink(double scale, const void* x, void* y, i64 = sizeof(T), i64 = sizeof(T))
-      : scale_(V::template scale<T>(scale)),
+  DropoutSink(const Operation& operation, const void* x, void* y, i64 = sizeof(T), i64 = sizeof(T))
+      : apply_(operation),
         x_(static_cast<const unsigned char*>(x)),
         y_(static_cast<unsigned char*>(y)) {}
 
@@ -25,7 +25,7 @@ class DropoutSink {
   }
 
   void words(const u64* w, int n) {
-    V::template apply<T, kStream>(w, n, x_, y_, scale_);
+    apply_.template words<kStream>(w, n, x_, y_);
     x_ += static_cast<u64>(n) * 64 * sizeof(T);
     y_ += static_cast<u64>(n) * 64 * sizeof(T);
   }
@@ -33,24 +33,24 @@ class DropoutSink {
   void partial(u64 w, unsigned n) {
     alignas(64) unsigned char buffer[64 * sizeof(T)] = {};
     __builtin_memcpy(buffer, x_, n * sizeof(T));
-    V::template apply<T, false>(&w, 1, buffer, buffer, scale_);
+    apply_.partial(w, n, buffer);
     __builtin_memcpy(y_, buffer, n * sizeof(T));
     x_ += n * sizeof(T);
     y_ += n * sizeof(T);
   }
 
  private:
-  decltype(V::template scale<T>(1.0)) scale_;
+  Apply apply_;
   const unsigned char* x_;
   unsigned char* y_;
 };
 
-// The same for elements that lie apart: 64 of them are gathered, scaled and scattered.
-template <class V, class T>
+// The same for elements that lie apart: 64 of them are gathered, computed and scattered.
+template <class Apply, class T>
 class StridedSink {
  public:
-  StridedSink(double scale, const void* x, void* y, i64 x_step, i64 y_step)
-      : scale_(V::template scale<T>(scale)),
+  StridedSink(const Operation& operation, const void* x, void* y, i64 x_step, i64 y_step)
+      : apply_(operation),
         x_(static_cast<const unsigned char*>(x)),
         y_(static_cast<unsigned char*>(y)),
         x_step_(x_step),
@@ -64,13 +64,13 @@ class StridedSink {
     alignas(64) unsigned char buffer[64 * sizeof(T)] = {};
     for (unsigned j = 0; j < n; ++j, x_ += x_step_)
       __builtin_memcpy(buffer + j * sizeof(T), x_, sizeof(T));
-    V::template apply<T, false>(&w, 1, buffer, buffer, scale_);
+    apply_.partial(w, n, buffer);
     for (unsigned j = 0; j < n; ++j, y_ += y_step_)
       __builtin_memcpy(y_, buffer + j * sizeof(T), sizeof(T));
   }
 
  private:
-  decltype(V::template scale<T>(1.0)) scale_;
+  Apply apply_;
   const unsigned char* x_;
   unsigned char* y_;
   i64 x_step_;

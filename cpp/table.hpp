@@ -6,15 +6,25 @@
 
 namespace simdrop {
 
-// y[j] = keep(first + j) ? x[j] * plan.scale : +0 for j < n; x == y is allowed, any other
+// y[j] = the operation on x[j] and keep(first + j) for j < n; x == y is allowed, any other
 // overlap is not. `stream` asks for stores that bypass the caches (out of place, large n).
-using DropoutKernel = void (*)(const Plan& plan, u64 first, const void* x, void* y, u64 n,
-                               bool stream);
+using DropoutKernel = void (*)(const Plan& plan, u64 first, const Operation& operation,
+                               const void* x, void* y, u64 n, bool stream);
 
 // The same with the keep bits given: bit `bit + j` of `bits` for j < n, and elements that lie
 // x_step and y_step bytes apart. Reads at most the words that hold those bits and one more.
-using ApplyKernel = void (*)(const u64* bits, u64 bit, u64 n, const void* x, i64 x_step, void* y,
-                             i64 y_step, double scale);
+// `stream` counts only where both lie side by side.
+using ApplyKernel = void (*)(const u64* bits, u64 bit, u64 n, const Operation& operation,
+                             const void* x, i64 x_step, void* y, i64 y_step, bool stream);
+
+// Normal deviates (docs/normal-deviates.md) on their way into an array.
+enum class Noise : int {
+  replace,   // y = sd * z
+  add,       // y = x + sd * z
+  multiply,  // y = x * (1 + sd * z)
+};
+inline constexpr int kNoises = 3;
+using NoiseKernel = void (*)(const double* z, double sd, const void* x, void* y, u64 n);
 
 // A rectangle of an array whose memory does not run along its last axis: columns lie along memory,
 // rows along the mask's index. At most kTileRows by kTileColumns.
@@ -33,13 +43,20 @@ struct Tile {
 };
 // Draws the bits of one tile while the other, whose bits were drawn before, is applied. Either may
 // be null.
-using TileKernel = void (*)(const Plan& plan, const Tile* draw, const Tile* apply);
+using TileKernel = void (*)(const Plan& plan, const Operation& operation, const Tile* draw,
+                            const Tile* apply);
 
 struct KernelTable {
   const char* name;
-  DropoutKernel dropout[kDTypes];  // indexed by DType
-  ApplyKernel apply[kDTypes];
-  TileKernel tile[kDTypes];
+  DropoutKernel dropout[kOps][kDTypes];
+  ApplyKernel apply[2][kDTypes];  // Op::scale and Op::affine, as in the next
+  TileKernel tile[2][kDTypes];
+  // y = the pattern over and over, for n bytes; it starts at a multiple of 8 bytes, y at any
+  // multiple of the element that it repeats
+  void (*fill)(const void* pattern64, void* y, u64 n, bool stream);
+  // z[2 j] and z[2 j + 1] from words 2 j and 2 j + 1
+  void (*deviates)(const u64* words, u64 pairs, double* z);
+  NoiseKernel noise[kNoises][kDTypes];
   // keep bits first .. first + n - 1, least significant bit first, into ceil(n / 8) bytes; the
   // bits that pad the last byte are 0. `invert` writes the dropped bits instead.
   void (*packed)(const Plan& plan, u64 first, u64 n, void* out, bool invert);

@@ -120,7 +120,8 @@ class TileDrawing {
 template <class Sink>
 class ColumnFeed {
  public:
-  ColumnFeed(double scale, const Tile& tile) : scale_(scale), tile_(tile), sink_(column(0)) {}
+  ColumnFeed(const Operation& operation, const Tile& tile)
+      : operation_(operation), tile_(tile), sink_(column(0)) {}
 
   bool finished() const { return column_ == tile_.columns; }
 
@@ -141,7 +142,7 @@ class ColumnFeed {
 
  private:
   Sink column(u64 c) const {
-    return Sink(scale_, tile_.x + static_cast<i64>(c) * tile_.x_column,
+    return Sink(operation_, tile_.x + static_cast<i64>(c) * tile_.x_column,
                 tile_.y + static_cast<i64>(c) * tile_.y_column, tile_.x_row, tile_.y_row);
   }
 
@@ -164,7 +165,7 @@ class ColumnFeed {
     ++column_;
   }
 
-  double scale_;
+  const Operation& operation_;
   const Tile& tile_;
   Sink sink_;
   u64 column_ = 0;
@@ -174,14 +175,14 @@ class ColumnFeed {
 };
 
 template <class V, class Sink>
-void pass_tiles(const Plan& plan, const Tile* draw, const Tile* apply) {
+void pass_tiles(const Plan& plan, const Operation& operation, const Tile* draw, const Tile* apply) {
   constexpr int kMany = 1 << 20;
   if (apply == nullptr) {
     const auto idle = [] {};
     TileDrawing<V, decltype(idle)>(plan, *draw, idle).run_all();
     return;
   }
-  ColumnFeed<Sink> feed(plan.scale, *apply);
+  ColumnFeed<Sink> feed(operation, *apply);
   if (draw != nullptr) {
     // A group is worth this many words of the tile that is applied, shared among its pauses.
     const int pauses = Generator<V>(plan, 0).pauses();

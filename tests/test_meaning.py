@@ -66,7 +66,7 @@ def test_the_right_share_is_dropped(p: float, why: str) -> None:
         ({"offset": 2**39}, "the same block, but for the second counter word"),
     ],
 )
-def test_masks_that_differ_are_independent(p: float, other: dict[str, int], why: str) -> None:
+def test_masks_that_differ_are_independent(p: float, other: dict[str, Any], why: str) -> None:
     dropped = ~simdrop.Mask(N, p, seed=0).keep()
     others = ~simdrop.Mask(N, p, **{"seed": 0, **other}).keep()
     assert binomial_tail(N, p * p, int(np.count_nonzero(dropped & others))) > TOO_UNLIKELY

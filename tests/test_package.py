@@ -176,7 +176,8 @@ def test_signatures() -> None:
     # The names are what users write; the defaults are what they rely on.
     assert str(inspect.signature(simdrop.dropout)).startswith("(x")
     parameters = inspect.signature(simdrop.dropout).parameters
-    names = ["x", "p", "rng", "out", "training", "scaling", "return_mask", "threads"]
+    names = ["x", "p", "rng", "out", "training", "scaling", "return_mask"]
+    names += ["noise_shape", "broadcast_dims", "threads"]
     assert list(parameters) == names
     defaults = {n: parameters[n].default for n in names[1:]}
     assert defaults == {
@@ -186,9 +187,11 @@ def test_signatures() -> None:
         "training": True,
         "scaling": "inverted",
         "return_mask": False,
+        "noise_shape": None,
+        "broadcast_dims": (),
         "threads": None,
     }
     in_place = inspect.signature(simdrop.dropout_).parameters
-    assert list(in_place) == [n for n in names if n != "out"]
+    assert list(in_place) == [n for n in names if n not in ("out", "noise_shape", "broadcast_dims")]
     assert all(in_place[n].default == defaults[n] for n in in_place if n != "x")
     assert all(p.kind is p.KEYWORD_ONLY for n, p in parameters.items() if n not in ("x", "p"))

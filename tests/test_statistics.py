@@ -157,7 +157,7 @@ def test_the_checks_catch_broken_masks() -> None:
 def test_neighbouring_seeds_and_streams(what: str, start: int, p: float) -> None:
     # All pairs of eight neighbours, and bit flips of the number.
     numbers = [start + k for k in range(8)] + [start ^ (1 << k) for k in range(3, 64, 6)]
-    base = {"seed": 11, "stream": 22}
+    base: dict[str, Any] = {"seed": 11, "stream": 22}
     masks = [~simdrop.Mask((N,), p, **{**base, what: number}).keep() for number in numbers]
     q = simdrop.Mask(1, p, seed=0).threshold / 2**40
     centred = np.array(masks) - q

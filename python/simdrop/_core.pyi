@@ -1,7 +1,7 @@
 """Types of the compiled module (cpp/module.cpp and the bind_*.cpp beside it)."""
 
 from collections.abc import Sequence
-from typing import Any, Final, Literal, SupportsFloat, SupportsIndex, overload
+from typing import Any, Final, Literal, SupportsFloat, SupportsIndex, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 MASK_FORMAT: Final[int]
 INDEX_BITS: Final[int]
 RANDOM_BITS_PLANE: Final[int]
+NORMAL_INDEX_BITS: Final[int]
 
 class Stream:
     def __init__(self, seed: SupportsIndex, stream: SupportsIndex = 0) -> None: ...
@@ -72,3 +73,24 @@ def keep_bits(
 ) -> NDArray[np.uint8]: ...
 def count_kept(size: int, p: SupportsFloat, seed: int, stream: int, offset: int, threads: int | None) -> int: ...
 def plane_words(size: int, plane: int, seed: int, stream: int, threads: int | None) -> NDArray[np.uint32]: ...
+
+# A stream, whose next number is taken, or (seed, stream number, offset). Those who take one return the number too.
+_Source: TypeAlias = Stream | tuple[int, int, int]
+
+def select(
+    x: Any,
+    out: Any,
+    p: SupportsFloat,
+    source: _Source,
+    scale: float,
+    shift: float,
+    dropped: float,
+    threads: int | None,
+    shape: tuple[int, ...],
+    noise_shape: tuple[int, ...],
+) -> tuple[Any, int]: ...
+def bias_dropout_add(
+    x: Any, bias: Any, residual: Any, out: Any, p: SupportsFloat, source: _Source, scale: float, threads: int | None
+) -> tuple[Any, int]: ...
+def blend(x: Any, other: Any, out: Any, p: SupportsFloat, source: _Source, threads: int | None) -> tuple[Any, int]: ...
+def noise(x: Any, out: Any, kind: int, sd: float, source: _Source, threads: int | None) -> tuple[Any, int]: ...

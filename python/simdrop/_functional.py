@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, SupportsFloat
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex
 
 from simdrop import _core
 from simdrop._core import Stream
-from simdrop._mask import Mask, Scaling, Shape, as_shape
+from simdrop._draw import next_mask, nothing_dropped
+from simdrop._mask import Mask, Scaling
 from simdrop._rng import RNG, as_stream
+from simdrop._shapes import NoiseShape, Shape, as_noise_shape, as_shape
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,6 +27,8 @@ def dropout(
     training: bool = True,
     scaling: Scaling = "inverted",
     return_mask: bool = False,
+    noise_shape: NoiseShape = None,
+    broadcast_dims: Sequence[SupportsIndex] = (),
     threads: int | None = None,
 ) -> Any:
     """Set each element to zero with probability `p` and scale the others so that the expectation stays.
@@ -61,6 +66,11 @@ def dropout(
     return_mask : bool, keyword only
         Also return the `Mask`; ``mask.apply(gradient)`` is the backward pass. In inference it is a mask with
         ``p = 0``.
+    noise_shape : sequence of int or None, keyword only
+        Lets elements share their fate, as in Keras: one entry for each dimension of `x`, 1 where all elements along
+        it are kept or dropped together, None where each is drawn for itself.
+    broadcast_dims : sequence of int, keyword only
+        The dimensions along which they share, as in Flax; another way to say `noise_shape`.
     threads : int, keyword only
         Number of threads; by default as many as `get_num_threads` says, fewer for small arrays. The result does
         not depend on it.
@@ -99,7 +109,11 @@ def dropout(
     """
     if not training:
         result = _core.infer(x, out, p, scaling, threads)
-        return (result, _nothing_dropped(result)) if return_mask else result
+        return (result, nothing_dropped(result)) if return_mask else result
+    if noise_shape is not None or broadcast_dims:
+        bits = as_noise_shape(_core.shape_of(x), noise_shape, broadcast_dims)
+        result, mask = next_mask(x, p, rng, bits, out=out, scaling=scaling, threads=threads)
+        return (result, mask) if return_mask else result
     stream = as_stream(rng)
     if return_mask:
         result, shape, number = _core.draw(x, out, p, stream, scaling, threads, True)
@@ -213,7 +227,3 @@ def random_bits(size: Shape, *, rng: RNG = None, threads: int | None = None) -> 
     stream = as_stream(rng)
     words = _core.plane_words(math.prod(shape), _core.RANDOM_BITS_PLANE, stream.seed, stream.next(), threads)
     return words.reshape(shape)
-
-
-def _nothing_dropped(x: Any) -> Mask:
-    return Mask(_core.shape_of(x), 0.0, seed=0)

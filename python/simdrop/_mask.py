@@ -4,41 +4,20 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypeVar
+from typing import Any, Literal, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simdrop import _core
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from simdrop._mask_numbers import MaskNumbers
+from simdrop._shapes import NoiseShape
 
 Scaling: TypeAlias = Literal["inverted", "classic"]
-Shape: TypeAlias = "SupportsIndex | Sequence[SupportsIndex]"
 ArrayT = TypeVar("ArrayT")
 
-_LAST_INTEGER = 2**64 - 1
-_INDICES = 1 << _core.INDEX_BITS
 
-
-def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
-    """Return a shape as a tuple of lengths, each at least 0."""
-    try:
-        lengths = (operator.index(shape),)  # type: ignore[arg-type]
-    except TypeError:
-        try:
-            if isinstance(shape, bytes | bytearray):
-                raise TypeError
-            lengths = tuple(operator.index(n) for n in shape)  # type: ignore[union-attr, assignment]
-        except TypeError:
-            raise TypeError(f"{name}: got {shape!r}; accepted: an integer or a sequence of integers") from None
-    if any(n < 0 for n in lengths):
-        raise ValueError(f"{name}: got {shape!r}; accepted: lengths of 0 and above")
-    return lengths
-
-
-class Mask:
+class Mask(MaskNumbers):
     """Which elements of an array of some shape are dropped.
 
     A mask is a value: a few numbers from which every bit can be computed when it is needed. It can be applied
@@ -59,6 +38,12 @@ class Mask:
         Integers from 0 to 2**64 - 1. Masks of different (seed, stream) are independent.
     offset : int, keyword only
         Index of the first element; ``offset + size`` is at most 2**58.
+    noise_shape : sequence of int or None, keyword only
+        Lets elements share a bit: one entry for each dimension, 1 where all elements along it share, None (or the
+        length) where each has its own. Bits are then numbered in C order of `noise_shape`. This is Keras' argument
+        of that name.
+    broadcast_dims : sequence of int, keyword only
+        The dimensions that share, as Flax has it; another way to say `noise_shape`.
 
     Raises
     ------
@@ -82,91 +67,12 @@ class Mask:
            [2., 0., 2., 0.]])
     >>> mask[1] == simdrop.Mask((4,), 0.5, seed=42, offset=4)
     True
+    >>> simdrop.Mask((2, 4), 0.5, seed=42, noise_shape=(None, 1)).keep()
+    array([[ True,  True,  True,  True],
+           [ True,  True,  True,  True]])
     """
 
-    __slots__ = ("_numbers", "_shape")
-
-    _shape: tuple[int, ...]
-    _numbers: tuple[float, int, int, int]
-
-    def __init__(
-        self,
-        shape: Shape,
-        p: SupportsFloat,
-        *,
-        seed: SupportsIndex,
-        stream: SupportsIndex = 0,
-        offset: SupportsIndex = 0,
-    ) -> None:
-        lengths = as_shape("shape", shape)
-        size = math.prod(lengths)
-        if size > _INDICES:
-            raise ValueError(f"shape: got {lengths}, {size} elements; accepted: at most 2**58")
-        _core.threshold(p)  # refuses what is not a probability
-        numbers = (
-            float(p),
-            _core.unsigned_integer("seed", seed, _LAST_INTEGER),
-            _core.unsigned_integer("stream", stream, _LAST_INTEGER),
-            _core.unsigned_integer("offset", offset, _INDICES - size),
-        )
-        object.__setattr__(self, "_shape", lengths)
-        object.__setattr__(self, "_numbers", numbers)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"a Mask cannot be changed; make another one instead of setting {name!r}")
-
-    __delattr__ = __setattr__  # type: ignore[assignment]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the arrays it applies to."""
-        return self._shape
-
-    @property
-    def ndim(self) -> int:
-        """Number of dimensions."""
-        return len(self._shape)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return math.prod(self._shape)
-
-    @property
-    def p(self) -> float:
-        """The probability of dropping an element, as it was given."""
-        return self._numbers[0]
-
-    @property
-    def seed(self) -> int:
-        """The seed, below 2**64."""
-        return self._numbers[1]
-
-    @property
-    def stream(self) -> int:
-        """The stream number, below 2**64."""
-        return self._numbers[2]
-
-    @property
-    def offset(self) -> int:
-        """Index of the first element."""
-        return self._numbers[3]
-
-    @property
-    def threshold(self) -> int:
-        """The integer T = round(p * 2**40): an element is dropped when its 40-bit number is below it."""
-        return _core.threshold(self.p)
-
-    @property
-    def keep_probability(self) -> float:
-        """The exact probability of keeping an element, q = 1 - T / 2**40."""
-        return ((1 << 40) - self.threshold) / (1 << 40)
-
-    @property
-    def scale(self) -> float:
-        """What inverted dropout multiplies kept elements with, 1 / q; infinity if nothing is ever kept."""
-        q = self.keep_probability
-        return 1 / q if q else math.inf
+    __slots__ = ()
 
     def apply(self, x: Any, *, out: Any = None, scaling: Scaling = "inverted", threads: int | None = None) -> Any:
         """Return `x` with the dropped elements set to +0 and the kept ones scaled.
@@ -201,7 +107,59 @@ class Mask:
         >>> simdrop.Mask(4, 0.5, seed=42).apply(np.arange(4.0), scaling="classic")
         array([0., 1., 0., 0.])
         """
-        return _core.apply(x, out, *self._numbers, scaling, threads, self._shape)
+        if self._noise_shape == self._shape:
+            return _core.apply(x, out, *self._numbers, scaling, threads, self._shape)
+        return self.select(x, scale=self.factor(scaling), out=out, threads=threads)
+
+    def factor(self, scaling: Scaling = "inverted") -> float:
+        """Return what `apply` multiplies kept elements with: `scale`, and 1 for classic scaling or if none is kept.
+
+        Examples
+        --------
+        >>> import simdrop
+        >>> simdrop.Mask(4, 0.75, seed=42).factor()
+        4.0
+        """
+        if scaling not in ("inverted", "classic"):
+            raise ValueError(f"scaling: got {scaling!r}; accepted: 'inverted' or 'classic'")
+        return 1.0 if scaling == "classic" or not self.keep_probability else self.scale
+
+    def select(
+        self,
+        x: Any,
+        *,
+        scale: float = 1.0,
+        shift: float = 0.0,
+        dropped: float = 0.0,
+        out: Any = None,
+        threads: int | None = None,
+    ) -> Any:
+        """Return ``kept ? x * scale + shift : dropped`` for each element.
+
+        The general form of `apply`: the numbers are rounded to the compute type (float32, float64 for float64),
+        multiplied, then added, and the result is rounded to `x`'s type.
+
+        Parameters
+        ----------
+        x, out, threads
+            As for `apply`.
+        scale, shift, dropped : float
+            See above.
+
+        Returns
+        -------
+        array
+            `out`, or a new array.
+
+        Examples
+        --------
+        >>> import numpy as np, simdrop
+        >>> simdrop.Mask(4, 0.5, seed=42).select(np.arange(4.0), scale=2, shift=1, dropped=-1)
+        array([ 1.,  3., -1., -1.])
+        """
+        source = self._numbers[1:]
+        values = (float(scale), float(shift), float(dropped))
+        return _core.select(x, out, self.p, source, *values, threads, self._shape, self._noise_shape)[0]
 
     def apply_(self, x: ArrayT, *, scaling: Scaling = "inverted", threads: int | None = None) -> ArrayT:
         """Apply the mask to `x` in place and return `x`; otherwise as `apply`.
@@ -225,7 +183,9 @@ class Mask:
         >>> simdrop.Mask(4, 0.5, seed=42).keep()
         array([ True,  True, False, False])
         """
-        return _core.keep_bytes(self.size, *self._numbers, False, threads).reshape(self._shape)
+        bits = _core.keep_bytes(math.prod(self._noise_shape), *self._numbers, False, threads)
+        bits = bits.reshape(self._noise_shape)
+        return bits if self._noise_shape == self._shape else np.broadcast_to(bits, self._shape).copy()
 
     def packed(self, *, threads: int | None = None) -> NDArray[np.uint8]:
         """Return the mask as bits, eight elements to a byte.
@@ -242,6 +202,8 @@ class Mask:
         >>> simdrop.Mask(12, 0.5, seed=42).packed()
         array([83,  0], dtype=uint8)
         """
+        if self._noise_shape != self._shape:
+            return np.packbits(self.keep(threads=threads), bitorder="little")
         return _core.keep_bits(self.size, *self._numbers, False, threads)
 
     def count_kept(self, *, threads: int | None = None) -> int:
@@ -253,7 +215,8 @@ class Mask:
         >>> simdrop.Mask(1_000_000, 0.1, seed=42).count_kept()
         899769
         """
-        return _core.count_kept(self.size, *self._numbers, threads)
+        bits = math.prod(self._noise_shape)
+        return _core.count_kept(bits, *self._numbers, threads) * (self.size // bits if bits else 0)
 
     def ravel(self) -> Mask:
         """Return the same mask for flattened arrays; slicing it gives a mask of any range of elements.
@@ -264,52 +227,43 @@ class Mask:
         >>> simdrop.Mask((2, 4), 0.5, seed=42).ravel()[3:6]
         simdrop.Mask((3,), 0.5, seed=42, stream=0, offset=3)
         """
-        return self._part((self.size,), 0)
+        if self._noise_shape != self._shape:
+            raise ValueError(f"ravel: got a mask whose elements share bits, noise_shape={self._noise_shape}")
+        return self._part((self.size,), 0, (self.size,))
 
-    def _part(self, shape: tuple[int, ...], start: int) -> Mask:
+    def _part(self, shape: tuple[int, ...], start: int, bits: tuple[int, ...]) -> Mask:
         p, seed, stream, offset = self._numbers
-        return Mask(shape, p, seed=seed, stream=stream, offset=offset + start)
-
-    def __len__(self) -> int:
-        if not self._shape:
-            raise TypeError("len() of a mask without dimensions")
-        return self._shape[0]
+        return Mask(shape, p, seed=seed, stream=stream, offset=offset + start, noise_shape=bits)
 
     def __getitem__(self, index: SupportsIndex | slice) -> Mask:
         """Return the mask of ``x[index]`` for an index or a slice of step 1 along the first axis."""
         if not self._shape:
             raise IndexError("index: a mask without dimensions has no items")
         length, *rest = self._shape
-        row = math.prod(rest)
+        _, *bits = self._noise_shape
+        own = self._noise_shape[0] == length
+        row = math.prod(bits) if own else 0
         if isinstance(index, slice):
             start, stop, step = index.indices(length)
             if step != 1:
                 raise ValueError(f"index: got a slice of step {step}; accepted: step 1")
-            return self._part((max(0, stop - start), *rest), start * row if stop > start else 0)
+            n = max(0, stop - start)
+            return self._part((n, *rest), start * row if n else 0, (n if own else 1, *bits))
         try:
             at = operator.index(index)
         except TypeError:
             raise TypeError(f"index: got {index!r}; accepted: an integer or a slice along the first axis") from None
         if not -length <= at < length:
             raise IndexError(f"index: got {at}; accepted: {-length} to {length - 1}")
-        return self._part(tuple(rest), at % length * row)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Mask):
-            return NotImplemented
-        return self._shape == other._shape and self._numbers == other._numbers
-
-    def __hash__(self) -> int:
-        return hash((self._shape, self._numbers))
-
-    def __repr__(self) -> str:
-        p, seed, stream, offset = self._numbers
-        return f"simdrop.Mask({self._shape}, {p!r}, seed={seed}, stream={stream}, offset={offset})"
+        return self._part(tuple(rest), at % length * row, tuple(bits))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _from_numbers, (self._shape, *self._numbers)
+        shared = () if self._noise_shape == self._shape else (self._noise_shape,)
+        return _from_numbers, (self._shape, *self._numbers, *shared)
 
 
-def _from_numbers(shape: tuple[int, ...], p: float, seed: int, stream: int, offset: int) -> Mask:
+def _from_numbers(
+    shape: tuple[int, ...], p: float, seed: int, stream: int, offset: int, noise_shape: NoiseShape = None
+) -> Mask:
     """Make a mask from what its pickle holds; the name and the arguments are part of the format."""
-    return Mask(shape, p, seed=seed, stream=stream, offset=offset)
+    return Mask(shape, p, seed=seed, stream=stream, offset=offset, noise_shape=noise_shape)

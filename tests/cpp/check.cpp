@@ -24,8 +24,14 @@ std::string name(const KernelTable& table, const char* kernel, DType dtype, cons
          (places.side == Side::end ? " at the end" : " at the start");
 }
 
-simdrop::Plan plan_of(const Mask& mask, double scale) {
-  return simdrop::mask_plan(mask.threshold, mask.source.seed, mask.source.stream, scale);
+simdrop::Plan plan_of(const Mask& mask) {
+  return simdrop::mask_plan(mask.threshold, mask.source.seed, mask.source.stream);
+}
+
+simdrop::Operation scaling(double scale) {
+  simdrop::Operation operation;
+  operation.scale = scale;
+  return operation;
 }
 
 // The bits of a value as those of T.
@@ -83,8 +89,8 @@ void Checker::dropout_of(const KernelTable& table, DType dtype, const Mask& mask
   unsigned char* y = y_.place(bytes, places.y_offset, places.side);
   if (in_place) x = y;
   if (bytes != 0) std::memcpy(x, input.data(), bytes);
-  table.dropout[static_cast<int>(dtype)](plan_of(mask, scale), mask.first, x, y, mask.n(),
-                                         bypass_cache);
+  table.dropout[0][static_cast<int>(dtype)](plan_of(mask), mask.first, scaling(scale), x, y,
+                                            mask.n(), bypass_cache);
   ++calls_;
   const std::string what =
       name(table, in_place ? "dropout in place" : "dropout", dtype, mask, places) +
@@ -132,8 +138,8 @@ void Checker::apply_of(const KernelTable& table, DType dtype, const Mask& mask, 
     bits[place / 64] &= ~(uint64_t{1} << (place % 64));
     bits[place / 64] |= uint64_t{mask.keep(j)} << (place % 64);
   }
-  table.apply[static_cast<int>(dtype)](bits.data(), first_bit, n, x, x_step, y + start(y_step),
-                                       y_step, scale);
+  table.apply[0][static_cast<int>(dtype)](bits.data(), first_bit, n, scaling(scale), x, x_step,
+                                          y + start(y_step), y_step, false);
   ++calls_;
   const std::string what = name(table, "apply", dtype, mask, places) + " bit " + text(first_bit) +
                            " steps " + std::to_string(x_step) + ", " + std::to_string(y_step);
@@ -160,7 +166,7 @@ void Checker::bits_or_bytes(const KernelTable& table, const Mask& mask, bool inv
       expected[j] = static_cast<unsigned char>(bit);
   }
   unsigned char* out = y_.place(expected.size(), places.y_offset, places.side);
-  (as_bits ? table.packed : table.bytes)(plan_of(mask, 1.0), mask.first, mask.n(), out, invert);
+  (as_bits ? table.packed : table.bytes)(plan_of(mask), mask.first, mask.n(), out, invert);
   ++calls_;
   const std::string what = name(table, as_bits ? "packed" : "bytes", DType::f32, mask, places) +
                            (invert ? " inverted" : "");
@@ -179,7 +185,7 @@ void Checker::bytes(const KernelTable& table, const Mask& mask, bool invert, Pla
 void Checker::count(const KernelTable& table, const Mask& mask) {
   uint64_t expected = 0;
   for (uint64_t j = 0; j < mask.n(); ++j) expected += mask.keep(j);
-  const uint64_t got = table.count(plan_of(mask, 1.0), mask.first, mask.n());
+  const uint64_t got = table.count(plan_of(mask), mask.first, mask.n());
   ++calls_;
   expect(name(table, "count", DType::f32, mask, {}) + ": " + text(got) + ", not " + text(expected),
          got == expected);

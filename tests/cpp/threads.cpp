@@ -86,7 +86,7 @@ void pieces_of_one_array() {
   };
   simdrop::dropout(draw, 1.25, view(expected.data(), n), view(expected.data(), n), 1);
   std::vector<u8> flags(n), expected_flags(n);
-  const simdrop::Plan plan = simdrop::mask_plan(draw.threshold, draw.seed, draw.stream, 1.0);
+  const simdrop::Plan plan = simdrop::mask_plan(draw.threshold, draw.seed, draw.stream);
   simdrop::bytes(plan, draw.offset, n, expected_flags.data(), false, 1);
   std::atomic<u64> kept{0};
   together([&](int k) {

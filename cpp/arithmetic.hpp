@@ -1,0 +1,166 @@
+// What is computed from elements and their keep bits, one class for each Op. Each is written once
+// over the float verbs of the trait (widen, narrow, choose, splat), except plain scaling, whose
+// verb (V::apply) each instruction set has for itself because it is what nearly all calls do.
+//
+//   words<kStream>(w, n, x, y)   64 * n elements from x to y
+//   partial(w, n, buffer)        the first n of 64 elements in place
+//
+// Leaf files only: everything here has internal linkage.
+#pragma once
+
+#include "bits.hpp"
+#include "floats.hpp"
+
+namespace simdrop {
+namespace {
+
+// y = f(x, w, v, offset) for each vector v of 64 elements, `offset` bytes into them.
+template <class V, class T, bool kStream, class F>
+SIMDROP_INLINE void map64(const u64& w, const unsigned char* x, unsigned char* y, F f) {
+  using Vector = decltype(V::template splat<T>(0.0));
+  using Element = ComputeType<T>;
+  constexpr int kLanes = sizeof(Vector) / sizeof(Element);
+  constexpr int kBytes = kLanes * sizeof(T);
+  for (int v = 0; v < 64 / kLanes; ++v) {
+    const Vector value = V::widen(T{}, x + v * kBytes);
+    V::template narrow<kStream>(T{}, y + v * kBytes, f(value, w, v, v * kBytes));
+  }
+}
+
+template <class V, class T>
+class Scale {
+ public:
+  explicit Scale(const Operation& operation) : scale_(V::template splat<T>(operation.scale)) {}
+
+  template <bool kStream>
+  void words(const u64* w, int n, const unsigned char* x, unsigned char* y) {
+    V::template apply<T, kStream>(w, n, x, y, scale_);
+  }
+  void partial(u64 w, unsigned, unsigned char* buffer) { words<false>(&w, 1, buffer, buffer); }
+
+ private:
+  decltype(V::template splat<T>(1.0)) scale_;
+};
+
+template <class V, class T>
+class Affine {
+  using Vector = decltype(V::template splat<T>(1.0));
+
+ public:
+  explicit Affine(const Operation& operation)
+      : scale_(V::template splat<T>(operation.scale)),
+        shift_(V::template splat<T>(operation.shift)),
+        dropped_(V::template splat<T>(operation.dropped)) {}
+
+  template <bool kStream>
+  void words(const u64* w, int n, const unsigned char* x, unsigned char* y) {
+    for (; n > 0; --n, ++w, x += 64 * sizeof(T), y += 64 * sizeof(T))
+      map64<V, T, kStream>(*w, x, y, [&](Vector value, const u64& bits, int v, int) {
+        return V::choose(bits, v, value * scale_ + shift_, dropped_);
+      });
+  }
+  void partial(u64 w, unsigned, unsigned char* buffer) { words<false>(&w, 1, buffer, buffer); }
+
+ private:
+  Vector scale_, shift_, dropped_;
+};
+
+// The second input of an operation: 64 elements at a time, read where they are.
+template <class T>
+class Other {
+ public:
+  explicit Other(const void* p) : p_(static_cast<const unsigned char*>(p)) {}
+
+  const unsigned char* next() {
+    const unsigned char* const now = p_;
+    p_ += 64 * sizeof(T);
+    return now;
+  }
+  // The next n, followed by zeros.
+  const unsigned char* next(unsigned n, unsigned char (&buffer)[64 * sizeof(T)]) {
+    __builtin_memcpy(buffer, p_, n * sizeof(T));
+    p_ += n * sizeof(T);
+    return buffer;
+  }
+
+ private:
+  const unsigned char* p_;
+};
+
+template <class V, class T>
+class Residual {
+  using Vector = decltype(V::template splat<T>(1.0));
+
+ public:
+  explicit Residual(const Operation& operation)
+      : scale_(V::template splat<T>(operation.scale)),
+        residual_(operation.other),
+        bias_(static_cast<const unsigned char*>(operation.bias)),
+        at_(operation.bias_at),
+        period_(operation.bias_period) {}
+
+  template <bool kStream>
+  void words(const u64* w, int n, const unsigned char* x, unsigned char* y) {
+    for (; n > 0; --n, ++w, x += 64 * sizeof(T), y += 64 * sizeof(T)) {
+      add<kStream>(*w, x, y, residual_.next());
+      advance(64);
+    }
+  }
+  void partial(u64 w, unsigned n, unsigned char* buffer) {
+    alignas(64) unsigned char residual[64 * sizeof(T)] = {};
+    add<false>(w, buffer, buffer, residual_.next(n, residual));
+    advance(n);
+  }
+
+ private:
+  template <bool kStream>
+  void add(const u64& bits, const unsigned char* x, unsigned char* y,
+           const unsigned char* residual) {
+    const unsigned char* const bias = bias_ + at_ * sizeof(T);
+    map64<V, T, kStream>(bits, x, y, [&](Vector value, const u64& w, int v, int offset) {
+      const Vector sum = (value + V::widen(T{}, bias + offset)) * scale_;
+      return V::widen(T{}, residual + offset) + V::choose(w, v, sum, V::template splat<T>(0.0));
+    });
+  }
+  void advance(u64 n) {
+    at_ += n;
+    if (at_ >= period_) at_ -= period_;
+  }
+
+  Vector scale_;
+  Other<T> residual_;
+  const unsigned char* bias_;
+  u64 at_, period_;
+};
+
+template <class V, class T>
+class Blend {
+  using Vector = decltype(V::template splat<T>(1.0));
+
+ public:
+  explicit Blend(const Operation& operation) : other_(operation.other) {}
+
+  template <bool kStream>
+  void words(const u64* w, int n, const unsigned char* x, unsigned char* y) {
+    for (; n > 0; --n, ++w, x += 64 * sizeof(T), y += 64 * sizeof(T))
+      blend<kStream>(*w, x, y, other_.next());
+  }
+  void partial(u64 w, unsigned n, unsigned char* buffer) {
+    alignas(64) unsigned char other[64 * sizeof(T)] = {};
+    blend<false>(w, buffer, buffer, other_.next(n, other));
+  }
+
+ private:
+  template <bool kStream>
+  static void blend(const u64& bits, const unsigned char* x, unsigned char* y,
+                    const unsigned char* other) {
+    map64<V, T, kStream>(bits, x, y, [&](Vector value, const u64& w, int v, int offset) {
+      return V::choose(w, v, value, V::widen(T{}, other + offset));
+    });
+  }
+
+  Other<T> other_;
+};
+
+}  // namespace
+}  // namespace simdrop

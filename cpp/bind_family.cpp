@@ -1,0 +1,162 @@
+// Dropout beyond one bit for each element of one array: shared masks, other values in place of
+// dropped elements, a second array in the same pass, normal noise.
+#include "arguments.hpp"
+#include "bindings.hpp"
+#include "engine.hpp"
+#include "operands.hpp"
+#include "release_gil.hpp"
+#include "stream.hpp"
+
+namespace py = pybind11;
+
+namespace simdrop {
+namespace {
+
+constexpr u64 kLast = ~u64{0};
+
+// Where the numbers of a draw come from: a stream, or the triple (seed, stream number, offset).
+class Source {
+ public:
+  Source(const py::object& p, const py::object& object, int index_bits = kIndexBits)
+      : threshold_(threshold_of(probability(p))) {
+    if (py::isinstance<Stream>(object)) {
+      stream_ = &object.cast<Stream&>();
+      return;
+    }
+    const auto triple = object.cast<py::tuple>();
+    seed_ = unsigned_integer("seed", triple[0], kLast);
+    number_ = unsigned_integer("stream", triple[1], kLast);
+    offset_ = unsigned_integer("offset", triple[2], u64{1} << index_bits);
+  }
+
+  // Takes the stream's next number: last, so that a call that fails takes none.
+  Draw take() {
+    if (stream_ == nullptr) return {threshold_, seed_, number_, offset_};
+    return {threshold_, stream_->seed(), stream_->take(), 0};
+  }
+
+ private:
+  u64 threshold_;
+  Stream* stream_ = nullptr;
+  u64 seed_ = 0, number_ = 0, offset_ = 0;
+};
+
+// What the functions return: the output, and the number of the stream that was used.
+py::tuple answer(const Operands& operands, const Draw& draw) {
+  return py::make_tuple(operands.result, draw.stream);
+}
+
+void require_shape(const char* name, const View& view, const py::tuple& shape, const char* of) {
+  const py::tuple given = shape_tuple(view);
+  if (!given.equal(shape))
+    throw py::value_error(std::string(name) + ": got shape " + shown(given) +
+                          "; accepted: that of " + of + ", " + shown(shape));
+}
+
+// keep ? x * scale + shift : dropped, for a mask of shape `shape` whose bits have shape `noise`.
+py::tuple select(const py::object& x, const py::object& out, const py::object& p,
+                 const py::object& source, double scale, double shift, double dropped,
+                 const py::object& threads, const py::tuple& shape, const py::tuple& noise_shape) {
+  Source numbers(p, source);
+  std::vector<i64> noise;
+  for (const py::handle length : noise_shape) noise.push_back(length.cast<i64>());
+  Operation operation;
+  operation.op = shift == 0.0 && dropped == 0.0 ? Op::scale : Op::affine;
+  operation.scale = scale;
+  operation.shift = shift;
+  operation.dropped = dropped;
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out);
+  const View& view = operands.x.view;
+  require_shape("x", view, shape, "the mask");
+  const Draw draw = numbers.take();
+  {
+    const ReleaseGil released(view.size());
+    if (noise == view.shape)
+      dropout(draw, operation, view, operands.out.view, n_threads);
+    else
+      dropout_shared(draw, operation, view, operands.out.view, noise, n_threads);
+  }
+  return answer(operands, draw);
+}
+
+// A second array of x's shape and dtype, which `out` may be, but not overlap in part.
+Array beside(const char* name, const py::object& object, const Operands& operands) {
+  Array array = borrow(name, object);
+  require_same(name, operands.x, array);
+  require_apart(name, array, operands.out);
+  return array;
+}
+
+// residual + (keep ? (x + bias) * scale : 0)
+py::tuple bias_dropout_add(const py::object& x, const py::object& bias, const py::object& residual,
+                           const py::object& out, const py::object& p, const py::object& source,
+                           double scale, const py::object& threads) {
+  Source numbers(p, source);
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out);
+  const View& view = operands.x.view;
+  const Array second = beside("residual", residual, operands);
+  Array row;
+  if (!bias.is_none()) {
+    row = borrow("bias", bias);
+    const i64 last = view.shape.empty() ? 1 : view.shape.back();
+    require_shape("bias", row.view, py::make_tuple(last), "the last dimension of x");
+    require_dtype("bias", operands.x, row);
+  }
+  const Draw draw = numbers.take();
+  {
+    const ReleaseGil released(view.size());
+    dropout_fused(draw, Op::residual, scale, view, row.view, second.view, operands.out.view,
+                  n_threads);
+  }
+  return answer(operands, draw);
+}
+
+// keep ? x : other
+py::tuple blend(const py::object& x, const py::object& other, const py::object& out,
+                const py::object& p, const py::object& source, const py::object& threads) {
+  Source numbers(p, source);
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out);
+  const Array second = beside("other", other, operands);
+  const Draw draw = numbers.take();
+  {
+    const ReleaseGil released(operands.x.view.size());
+    dropout_fused(draw, Op::blend, 1.0, operands.x.view, View{}, second.view, operands.out.view,
+                  n_threads);
+  }
+  return answer(operands, draw);
+}
+
+// Normal deviates offset, offset + 1, ... of a stream: 0 replaces x, 1 adds, 2 multiplies.
+py::tuple noise(const py::object& x, const py::object& out, int kind, double sd,
+                const py::object& source, const py::object& threads) {
+  if (kind < 0 || kind >= kNoises) throw py::value_error("kind: accepted: 0, 1 or 2");
+  Source numbers(py::float_(0.0), source, kNormalIndexBits);
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out);
+  const Draw draw = numbers.take();
+  {
+    const ReleaseGil released(operands.x.view.size());
+    normal_noise(draw, static_cast<Noise>(kind), sd, operands.x.view, operands.out.view, n_threads);
+  }
+  return answer(operands, draw);
+}
+
+}  // namespace
+
+void bind_family(py::module_& m) {
+  m.attr("NORMAL_INDEX_BITS") = kNormalIndexBits;
+  m.def("select", &select, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("source"),
+        py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("threads"),
+        py::arg("shape"), py::arg("noise_shape"));
+  m.def("bias_dropout_add", &bias_dropout_add, py::arg("x"), py::arg("bias"), py::arg("residual"),
+        py::arg("out"), py::arg("p"), py::arg("source"), py::arg("scale"), py::arg("threads"));
+  m.def("blend", &blend, py::arg("x"), py::arg("other"), py::arg("out"), py::arg("p"),
+        py::arg("source"), py::arg("threads"));
+  m.def("noise", &noise, py::arg("x"), py::arg("out"), py::arg("kind"), py::arg("sd"),
+        py::arg("source"), py::arg("threads"));
+}
+
+}  // namespace simdrop

@@ -1,0 +1,264 @@
+// Masks with fewer bits than the array has elements: channels, rows, whole samples.
+//
+// The bits have strides as memory has: 0 along a dimension that shares them. Merging dimensions
+// (layout.hpp) then leaves an inner dimension that steps through the bits or stays on one.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "dispatch.hpp"
+#include "engine.hpp"
+#include "parallel.hpp"
+
+namespace simdrop {
+namespace {
+
+constexpr u64 kChunk = 4 * kGranule;  // bits that are held at a time
+// Runs of elements that share a bit and are longer than this are scaled or filled one by one;
+// the bits of shorter ones are written out for each element first.
+constexpr u64 kLongRun = 256;
+
+struct Bits {
+  const u64* words;
+  u64 first;  // within the words
+  u64 n;
+};
+
+// Keep bits of the small mask, drawn a chunk at a time where they are asked for.
+class Window {
+ public:
+  Window(const Plan& plan, u64 offset, u64 size) : plan_(plan), offset_(offset), size_(size) {}
+
+  // At least one and at most n bits from bit `first` on.
+  Bits get(u64 first, u64 n) {
+    if (first < low_ || first >= high_) {
+      low_ = first;
+      high_ = first + std::min(kChunk, size_ - first);
+      active_table().packed(plan_, offset_ + low_, high_ - low_, bits_, false);
+    }
+    return {bits_, first - low_, std::min(n, high_ - first)};
+  }
+  void restart() { low_ = high_ = 0; }
+  bool kept(u64 bit) {
+    const Bits b = get(bit, 1);
+    return (b.words[b.first / 64] >> (b.first % 64) & 1) != 0;
+  }
+
+ private:
+  const Plan& plan_;
+  u64 offset_, size_;
+  u64 low_ = 0, high_ = 0;
+  alignas(64) u64 bits_[kChunk / 64 + 1] = {};
+};
+
+// Writes each bit `repeat` times, the first of them `phase` times fewer; returns how many bits were
+// written. `to` has a word to spare.
+u64 spread(const Bits& bits, u64 repeat, u64 phase, u64* to) {
+  u64 word = 0;
+  u64 filled = 0;  // bits of `word`
+  u64 run = repeat - phase;
+  for (u64 k = bits.first; k < bits.first + bits.n; ++k, run = repeat) {
+    const u64 fill = 0 - (bits.words[k / 64] >> (k % 64) & 1);
+    word |= fill << filled;
+    for (filled += run; filled >= 64;) {
+      *to++ = word;
+      filled -= 64;
+      word = fill;
+    }
+    word &= (u64{1} << filled) - 1;
+  }
+  *to = word;
+  return bits.n * repeat - phase;
+}
+
+// What the inner dimension, one stretch of memory, does with the bits.
+struct Pattern {
+  u64 repeat = 1;  // elements in a row that share a bit
+  u64 period = 0;  // elements after which the bits start again; 0: never
+};
+
+// Joins the two innermost dimensions where memory steps evenly but the bits repeat or start again.
+Pattern join(Loop& loop) {
+  const std::size_t inner = loop.shape.size() - 1;
+  const u64 length = static_cast<u64>(loop.shape[inner]);
+  const bool one_bit = loop.steps[inner][2] == 0;
+  const Pattern alone{one_bit ? length : 1, one_bit ? length : 0};
+  if (inner == 0) return alone;
+  const Steps a = loop.steps[inner - 1];
+  const Steps b = loop.steps[inner];
+  const i64 n = loop.shape[inner];
+  if (a[0] != b[0] * n || a[1] != b[1] * n) return alone;
+  Pattern joined;
+  if (one_bit && a[2] == 1)
+    joined = {length, 0};
+  else if (!one_bit && a[2] == 0 && length <= kChunk / 8)
+    joined = {1, length};
+  else
+    return alone;
+  loop.shape.pop_back();
+  loop.steps.pop_back();
+  loop.shape.back() *= n;
+  loop.steps.back() = {b[0], b[1], 0};
+  return joined;
+}
+
+class Worker {
+ public:
+  Worker(const Plan& plan, const Draw& draw, u64 bits, const Operation& operation, const View& x,
+         const View& y, const Loop& loop, Pattern pattern)
+      : window_(plan, draw.offset, bits),
+        operation_(operation),
+        apply_(active_table().apply[static_cast<int>(operation.op)][static_cast<int>(x.dtype)]),
+        item_(item_size(x.dtype)),
+        length_(static_cast<u64>(loop.shape.back())),
+        step_(loop.steps.back()),
+        pattern_(pattern),
+        stream_(x.size() * item_ >= kStreamBytes),
+        in_place_(x.data == y.data),
+        leave_kept_(operation.scale == 1.0 && operation.shift == 0.0),
+        dense_y_(step_[1] == static_cast<i64>(item_)) {
+    std::fill(std::begin(ones_), std::end(ones_), ~u64{0});
+    // the dropped value, made by the kernel that makes it everywhere else
+    const u64 none[2] = {};
+    std::memset(pattern64_, 0, sizeof(pattern64_));
+    apply_(none, 0, 64 / item_, operation, pattern64_, static_cast<i64>(item_), pattern64_,
+           static_cast<i64>(item_), false);
+  }
+
+  // n elements of the inner dimension from element i of the whole on.
+  void run(u64 i, u64 n, const u8* x, u8* y, u64 bit) {
+    const u64 j = i % length_;
+    if (pattern_.period != 0 && pattern_.repeat == 1)
+      tiled(j % pattern_.period, n, x, y, bit);
+    else if (pattern_.repeat >= kLongRun || pattern_.period != 0)
+      long_runs(j, n, x, y, bit);
+    else if (pattern_.repeat > 1)
+      short_runs(j, n, x, y, bit);
+    else
+      own_bits(n, x, y, bit);
+  }
+
+ private:
+  void apply(const Bits& bits, const u8*& x, u8*& y, bool stream = false) {
+    apply_(bits.words, bits.first, bits.n, operation_, x, step_[0], y, step_[1], stream);
+    x += static_cast<i64>(bits.n) * step_[0];
+    y += static_cast<i64>(bits.n) * step_[1];
+  }
+
+  void own_bits(u64 n, const u8* x, u8* y, u64 bit) {
+    while (n != 0) {
+      const Bits bits = window_.get(bit, n);
+      apply(bits, x, y, stream_ && !in_place_);
+      n -= bits.n;
+      bit += bits.n;
+    }
+  }
+
+  void long_runs(u64 j, u64 n, const u8* x, u8* y, u64 bit) {
+    u64 phase = j % pattern_.repeat;
+    for (bit += j / pattern_.repeat; n != 0; ++bit, phase = 0) {
+      const u64 m = std::min(n, pattern_.repeat - phase);
+      window_.kept(bit) ? keep(m, x, y) : drop(m, x, y);
+      n -= m;
+    }
+  }
+
+  void keep(u64 n, const u8*& x, u8*& y) {
+    if (leave_kept_ && in_place_) {
+      x += static_cast<i64>(n) * step_[0];
+      y += static_cast<i64>(n) * step_[1];
+      return;
+    }
+    for (; n != 0; n -= std::min(n, kGranule))
+      apply({ones_, 0, std::min(n, kGranule)}, x, y, stream_ && !in_place_);
+  }
+
+  // Dropped elements are written and never read.
+  void drop(u64 n, const u8*& x, u8*& y) {
+    x += static_cast<i64>(n) * step_[0];
+    if (dense_y_) {
+      active_table().fill(pattern64_, y, n * item_, stream_);
+      y += n * item_;
+      return;
+    }
+    for (; n != 0; --n, y += step_[1]) std::memcpy(y, pattern64_, item_);
+  }
+
+  void short_runs(u64 j, u64 n, const u8* x, u8* y, u64 bit) {
+    const u64 r = pattern_.repeat;
+    u64 phase = j % r;
+    for (bit += j / r; n != 0; phase = 0) {
+      const u64 wanted = std::min((phase + n + r - 1) / r, kGranule / r);
+      const Bits bits = window_.get(bit, wanted);
+      const u64 m = std::min(n, spread(bits, r, phase, written_));
+      apply({written_, 0, m}, x, y, stream_ && !in_place_);
+      n -= m;
+      bit += bits.n;
+    }
+  }
+
+  // The bits of one period, written out until they fill a chunk, serve all periods.
+  void tiled(u64 phase, u64 n, const u8* x, u8* y, u64 bit) {
+    const u64 period = pattern_.period;
+    const u64 whole = kGranule / period * period;  // kGranule >= 2 * period
+    if (tiled_bit_ != bit || tiled_ == 0) {
+      std::memset(written_, 0, sizeof(written_));
+      const Bits bits = all_of(bit, period);
+      for (u64 k = 0; k < period; ++k)
+        if ((bits.words[(bits.first + k) / 64] >> ((bits.first + k) % 64) & 1) != 0)
+          for (u64 at = k; at < whole; at += period) written_[at / 64] |= u64{1} << (at % 64);
+      tiled_ = whole;
+      tiled_bit_ = bit;
+    }
+    while (n != 0) {
+      const u64 m = std::min(n, whole - phase);
+      apply({written_, phase, m}, x, y, stream_ && !in_place_);
+      n -= m;
+      phase = 0;
+    }
+  }
+
+  // A row of bits that is shorter than a chunk, in one piece.
+  Bits all_of(u64 bit, u64 n) {
+    const Bits bits = window_.get(bit, n);
+    if (bits.n == n) return bits;
+    window_.restart();
+    return window_.get(bit, n);
+  }
+
+  Window window_;
+  const Operation& operation_;
+  ApplyKernel apply_;
+  u64 item_, length_;
+  Steps step_;
+  Pattern pattern_;
+  bool stream_, in_place_, leave_kept_, dense_y_;
+  u64 tiled_ = 0, tiled_bit_ = 0;
+  alignas(64) u8 pattern64_[64];
+  alignas(64) u64 ones_[kGranule / 64 + 1];
+  alignas(64) u64 written_[kGranule / 64 + 2];
+};
+
+}  // namespace
+
+void dropout_shared(const Draw& draw, const Operation& operation, const View& x, const View& y,
+                    const std::vector<i64>& noise, int threads) {
+  const u64 n = x.size();
+  if (n == 0 || copy_or_clear(draw.threshold, operation, x, y, threads)) return;
+  std::vector<i64> bit_steps(noise.size());
+  i64 bits = 1;
+  for (std::size_t d = noise.size(); d-- > 0; bits *= noise[d])
+    bit_steps[d] = noise[d] == 1 ? 0 : bits;
+  const Plan plan = mask_plan(draw.threshold, draw.seed, draw.stream);
+  Loop loop = merged_loop(x, y, &bit_steps);
+  const Pattern pattern = join(loop);
+  parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
+    Worker worker(plan, draw, static_cast<u64>(bits), operation, x, y, loop, pattern);
+    for_each_run(loop, begin, end, [&](u64 i, u64 length, const Steps& at) {
+      worker.run(i, length, static_cast<const u8*>(x.data) + at[0],
+                 static_cast<u8*>(y.data) + at[1], static_cast<u64>(at[2]));
+    });
+  });
+}
+
+}  // namespace simdrop
