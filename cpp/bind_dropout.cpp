@@ -62,7 +62,8 @@ py::object infer(const py::object& x, const py::object& out, const py::object& p
   const double scale = is_classic(scaling) ? q : 1.0;
   const int n_threads = thread_count(threads);
   const Operands operands(x, out);
-  run(operands, {0, 0, 0, 0}, scale, n_threads);
+  // p = 1 gives +0 for all, never 0 times what was there
+  run(operands, {scale == 0.0 ? kOne : 0, 0, 0, 0}, scale, n_threads);
   return operands.result;
 }
 

@@ -70,6 +70,9 @@ Examples
 'scalar'
 >>> simdrop.use_isa(before)
 )");
+  m.def(
+      "check_threads", [](const py::object& threads) { thread_count(threads); },
+      py::arg("threads"));
   m.def("cpu_name", &cpu_name, "Return what the processor calls itself; empty if it does not say.");
   m.def("get_num_threads", &num_threads, R"(Return how many threads a large array is spread over.
 

@@ -229,3 +229,25 @@ def test_sizes_of_draws(size: Any) -> None:
     )
     packed = simdrop.bernoulli(0.3, size, rng=3, packed=True)
     np.testing.assert_array_equal(packed, reference.pack(~reference.keep(n, 0.3, 3)), strict=True)
+
+
+def test_classic_inference_at_p_1_is_plus_zero(isa: str) -> None:
+    x = np.array([-1.0, np.inf, np.nan, 3.0], np.float32)
+    assert simdrop.dropout(x, 1.0, training=False, scaling="classic").tobytes() == bytes(16)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda stream: simdrop.bernoulli(0.5, 4, rng=stream, threads=0),
+        lambda stream: simdrop.bernoulli(1.5, 4, rng=stream),
+        lambda stream: simdrop.random_bits(4, rng=stream, threads=0),
+        lambda stream: simdrop.dropout(np.ones(4), 0.5, rng=stream, threads=0),
+        lambda stream: simdrop.dropout(np.ones(4, int), 0.5, rng=stream),
+    ],
+)
+def test_a_call_that_fails_takes_no_number(draw: Callable[[simdrop.Stream], object]) -> None:
+    stream = simdrop.Stream(5, 3)
+    with pytest.raises((TypeError, ValueError)):
+        draw(stream)
+    assert stream.state == (5, 3)

@@ -186,7 +186,8 @@ def bernoulli(
     """
     shape = as_shape("size", size)
     n = math.prod(shape)
-    _core.threshold(p)  # refused before the stream moves
+    _core.threshold(p)  # what is wrong is refused before the stream moves
+    _core.check_threads(threads)
     stream = as_stream(rng)
     numbers = (p, stream.seed, stream.next(), 0)
     if packed:
@@ -224,6 +225,7 @@ def random_bits(size: Shape, *, rng: RNG = None, threads: int | None = None) -> 
     array([1246133883,  701985512, 4044722160], dtype=uint32)
     """
     shape = as_shape("size", size)
+    _core.check_threads(threads)
     stream = as_stream(rng)
     words = _core.plane_words(math.prod(shape), _core.RANDOM_BITS_PLANE, stream.seed, stream.next(), threads)
     return words.reshape(shape)
