@@ -69,6 +69,19 @@ class Campaign:
                 (self.mask.apply, [(x, bad_memory)], {"threads": bad_threads, "scaling": bad_scaling, "out": out}),
                 (self.mask.apply_, [(x, bad_memory)], {"threads": bad_threads, "scaling": bad_scaling}),
             ]
+            plain: dict[str, Maker] = {**bad_keywords, "out": out}
+            for member in (
+                simdrop.alpha_dropout,
+                simdrop.attention_dropout,
+                simdrop.gaussian_dropout,
+                simdrop.drop_path,
+            ):
+                self.calls.append((member, [(x, bad_memory), (0.5, bad_p)], plain))
+            self.calls += [
+                (simdrop.zoneout, [(x, bad_memory), (x[::-1], bad_memory), (0.5, bad_p)], plain),
+                (simdrop.bias_dropout_add, [(x, bad_memory), (x, bad_memory), (x, bad_memory), (0.5, bad_p)], plain),
+                (simdrop.weight_drop, [(x, bad_memory), (0.5, bad_p)], bad_keywords),
+            ]
         integers = dict.fromkeys(("seed", "stream", "offset"), bad_integer)
         self.calls += [
             (self.make_mask, [(3, bad_shape), (0.5, bad_p)], integers),
