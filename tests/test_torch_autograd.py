@@ -221,3 +221,123 @@ def test_forward_mode_gives_the_tangent_of_the_same_mask() -> None:
         z = F.dropout(fwad.make_dual(x * 1, torch.full((100,), 3.0)), 0.5, inplace=True)
         primal, tangent = fwad.unpack_dual(z)
         torch.testing.assert_close(tangent, primal * 3)
+
+
+LARGE = 100_000
+
+
+def large_case() -> tuple[Any, Any]:
+    x = torch.randn(LARGE, requires_grad=True)
+    return x, F.dropout(x, 0.5)
+
+
+def test_a_gradient_that_nobody_else_sees_is_changed_where_it_is() -> None:
+    x, y = large_case()
+    places = []
+    y.register_hook(lambda g: places.append(g.data_ptr()))
+    (y * 3).sum().backward()
+    assert torch.equal(x.grad, torch.where(y != 0, 6.0, 0.0))
+    assert places == [x.grad.data_ptr()]
+
+    # a view of a tensor that nobody else sees: what a linear layer gives
+    x = torch.randn(10, 20, 100, requires_grad=True)
+    y = F.dropout(x, 0.5)
+    places.clear()
+    y.register_hook(lambda g: places.append(g.data_ptr()))
+    weight = torch.randn(7, 100)
+    z = F.linear(y, weight)
+    z.backward(torch.ones_like(z))
+    torch.testing.assert_close(x.grad, torch.where(y != 0, 2 * weight.sum(0).expand(x.shape), 0.0))
+    assert places == [x.grad.data_ptr()]
+
+
+def test_a_gradient_that_somebody_sees_stays_as_it_is() -> None:
+    x, y = large_case()
+    expected = torch.where(y != 0, 6.0, 0.0)
+    three = torch.full((LARGE,), 3.0)
+
+    given = three.clone()
+    for _ in range(2):
+        assert torch.equal(torch.autograd.grad(y, x, given, retain_graph=True)[0], expected)
+        assert torch.equal(given, three)
+    with torch.no_grad():
+        direct = y.grad_fn.apply(given)  # the node called by hand
+    assert torch.equal(direct[0] if isinstance(direct, tuple) else direct, expected)
+    assert torch.equal(given, three)
+
+    kept = []
+    x, y = large_case()
+    expected = torch.where(y != 0, 6.0, 0.0)
+    y.register_hook(kept.append)
+    y.retain_grad()
+    z = y * 3
+    in_the_middle, at_the_end = torch.autograd.grad(z.sum(), (y, x), retain_graph=True)
+    assert torch.equal(in_the_middle, three)
+    assert torch.equal(at_the_end, expected)
+    y.grad = x.grad = None
+    z.sum().backward(retain_graph=True)
+    assert torch.equal(y.grad, three)
+    assert torch.equal(x.grad, expected)
+    assert all(torch.equal(g, three) for g in kept)
+
+    # one gradient for two inputs of a sum: a residual connection, two dropouts, a view
+    for other in (lambda x: x, lambda x: F.dropout(x, 0.5), lambda x: x.view(LARGE)):
+        x = torch.randn(LARGE, requires_grad=True)
+        w = torch.ones(LARGE, requires_grad=True)
+        y, r = F.dropout(x, 0.5), other(w)
+        ((y + r) * 3).sum().backward()
+        assert torch.equal(x.grad, torch.where(y != 0, 6.0, 0.0))
+        assert torch.equal(w.grad, three if torch.equal(r, w) else torch.where(r != 0, 6.0, 0.0))
+
+    class Keeps(torch.autograd.Function):
+        constant = three.clone()
+
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
+            return Keeps.constant
+
+    x, y = large_case()
+    Keeps.apply(y).sum().backward()
+    assert torch.equal(x.grad, torch.where(y != 0, 6.0, 0.0))
+    assert torch.equal(Keeps.constant, three)
+
+    # memory of a NumPy array
+    class Foreign(torch.autograd.Function):
+        array = three.clone().numpy()
+
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:  # type: ignore[override]
+            return torch.from_numpy(Foreign.array)
+
+    x, y = large_case()
+    Foreign.apply(y).sum().backward()
+    assert torch.equal(x.grad, torch.where(y != 0, 6.0, 0.0))
+    assert (Foreign.array == 3).all()
+
+    # memory that a view shares
+    x, y = large_case()
+    buffer = torch.full((2, LARGE), 3.0)
+    y.backward(buffer[0])
+    assert bool((buffer == 3).all())
+    x, y = large_case()
+    y.view(1, -1).backward(buffer[:1])
+    assert bool((buffer == 3).all())
+    x, y = large_case()
+    whole = torch.full((LARGE,), 3.0)
+    y.view(2, -1).backward(whole.view(2, -1))
+    assert bool((whole == 3).all())
+
+    # two views of one new gradient
+    x, y = large_case()
+    w = torch.ones(2, LARGE // 2, requires_grad=True)
+    ((y.view(2, -1) + w) * 3).sum().backward()
+    assert torch.equal(x.grad, torch.where(y != 0, 6.0, 0.0))
+    assert torch.equal(w.grad, torch.full_like(w, 3.0))

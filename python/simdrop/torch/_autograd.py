@@ -6,6 +6,7 @@ backward pass calls it again, and derivatives of any order follow.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
@@ -13,12 +14,15 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
+from simdrop.torch._alone import KNOWABLE, Counts, counts, current_node
 from simdrop.torch._memory import (
     Draw,
     Layout,
+    discount,
     drop_in_place,
     dropped,
     dropped_as,
+    has_layout,
     is_dense,
     is_plain,
     keep_mask,
@@ -51,7 +55,7 @@ class _Drop(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None, None]:
-        return _backward(gradient, *ctx.numbers), None, None
+        return _backward(ctx, gradient), None, None
 
 
 class _DropInPlace(torch.autograd.Function):
@@ -67,7 +71,7 @@ class _DropInPlace(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
-        return _backward(gradient, *ctx.numbers), None
+        return _backward(ctx, gradient), None
 
 
 class _DropWithMask(torch.autograd.Function):
@@ -84,7 +88,7 @@ class _DropWithMask(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None, _: Any) -> tuple[Tensor | None, None]:
-        return _backward(gradient, *ctx.numbers), None
+        return _backward(ctx, gradient), None
 
 
 class _Multiply(torch.autograd.Function):
@@ -128,19 +132,62 @@ _multiply = _apply_of(_Multiply)
 _multiply_in_place = _apply_of(_MultiplyInPlace)
 
 
-def _backward(gradient: Tensor | None, draw: Draw, layout: Layout) -> Tensor | None:
+# The counts of gradients that belong to the backward pass alone (_alone.py): None until they are measured, and empty
+# where they cannot be.
+_alone: frozenset[Counts] | None = None
+# The mask of the measurement, recognised by its identity, and what was seen.
+_probe = Draw(0.5, 0)
+_measured: list[Counts] = []
+_measuring = threading.Lock()
+# Below this a new tensor costs less than the question.
+_LARGE = 16384
+
+
+def _measure() -> None:
+    """Learn the counts of gradients that are alone, and that they tell them from others."""
+    global _alone  # noqa: PLW0603
+    _alone = frozenset()
+    if not KNOWABLE:
+        return
+    held = torch.ones(_LARGE, device="cpu")
+    x = torch.ones(_LARGE, device="cpu", requires_grad=True)
+    alone: tuple[Callable[[Tensor], Tensor], ...] = (lambda y: y * 2, lambda y: (y.view(2, -1) * 2).view(-1))
+    shared: tuple[Callable[[Tensor], Tensor], ...] = (lambda y: y.add(0), lambda y: y.view(2, -1).view(-1))
+    with _measuring:
+        _measured.clear()
+        for function in (*alone, *alone, *shared):
+            torch.autograd.grad(function(_drop(x, _probe, False)), x, held)
+        discount(2 * len(_measured))
+        first, again, others = _measured[:2], _measured[2:4], _measured[4:]
+    if first == again and not set(first) & set(others):
+        _alone = frozenset(first)
+
+
+def _backward(ctx: Any, gradient: Tensor | None) -> Tensor | None:
     if gradient is None:
         return None
+    draw: Draw
+    layout: Layout
+    draw, layout = ctx.numbers
     if not is_plain(gradient):  # a batch of gradients under vmap, a subclass: PyTorch multiplies
         return gradient * noise(gradient.shape, gradient.dtype, draw, layout)
-    if gradient.requires_grad and _recording():
-        return _drop(gradient, draw, layout)
+    if _recording():
+        return _drop(gradient, draw, layout) if gradient.requires_grad else dropped_as(gradient, draw, layout)
+    if gradient.numel() >= _LARGE and has_layout(gradient, layout):
+        seen = counts(gradient)
+        if draw is _probe:
+            _measured.append(seen)
+        elif _alone and seen in _alone and current_node() is ctx:
+            drop_in_place(gradient, draw)
+            return gradient
     return dropped_as(gradient, draw, layout)
 
 
 def drop(x: Tensor, draw: Draw) -> Tensor:
     """Return dropout of a plain tensor."""
     if x.requires_grad and _recording():
+        if _alone is None:
+            _measure()
         return _drop(x, draw, False)
     return dropped(x, draw)
 

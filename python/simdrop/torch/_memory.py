@@ -32,12 +32,21 @@ _threads = torch.get_num_threads
 _empty_like = torch.empty_like
 
 
+_not_counted = 0  # calls that no user asked for
+
+
+def discount(calls: int) -> None:
+    """Leave calls that no user asked for out of `kernel_calls`."""
+    global _not_counted  # noqa: PLW0603
+    _not_counted += calls
+
+
 def kernel_calls() -> int:
     """Return how often a kernel of this package has run on a tensor in this process, backward passes included.
 
     It tells whether a model's dropout is served here.
     """
-    return _core.pointer_calls()
+    return _core.pointer_calls() - _not_counted
 
 
 class Draw(NamedTuple):
@@ -66,6 +75,11 @@ def takes(x: Tensor) -> bool:
 def layout_of(x: Tensor) -> Layout:
     """Return the layout of a dense tensor."""
     return None if x.is_contiguous() else x.stride()
+
+
+def has_layout(x: Tensor, layout: Layout) -> bool:
+    """Return whether a tensor has a layout."""
+    return x.is_contiguous() if layout is None else x.stride() == layout
 
 
 def _fill(source: Tensor, y: Tensor, draw: Draw) -> None:
