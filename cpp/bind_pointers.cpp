@@ -2,6 +2,7 @@
 // tensors and has checked them. A call costs a fraction of a microsecond, where an array that is
 // taken through DLPack costs several.
 #include <atomic>
+#include <vector>
 
 #include "bindings.hpp"
 #include "engine.hpp"
@@ -14,29 +15,70 @@ namespace {
 
 std::atomic<u64> calls{0};
 
-View dense(std::uintptr_t address, DType dtype, u64 n) {
+// Dense in the order of its shape.
+View dense(std::uintptr_t address, DType dtype, const std::vector<i64>& shape) {
   View view;
   view.data = reinterpret_cast<void*>(address);
   view.dtype = dtype;
-  view.shape = {static_cast<i64>(n)};
-  view.strides = {static_cast<i64>(item_size(dtype))};
+  view.shape = shape;
+  view.strides.resize(shape.size());
+  i64 step = static_cast<i64>(item_size(dtype));
+  for (std::size_t d = shape.size(); d-- > 0;) {
+    view.strides[d] = step;
+    step *= shape[d];
+  }
   return view;
 }
 
-// y = keep ? x * scale : 0 for n dense elements; scale 0 stands for 1 / q. The same address twice
-// is in place; any other overlap is the caller's error. Uses at most `threads` threads.
-void dropout_pointers(std::uintptr_t x, std::uintptr_t y, u64 n, int dtype, int threads, double p,
-                      u64 seed, u64 stream, double scale) {
-  if (!(p >= 0 && p <= 1) || dtype < 0 || dtype >= kDTypes || threads < 1 ||
-      n > (u64{1} << kIndexBits))
+// y = keep ? x * scale + shift : dropped for dense elements; scale 0 stands for 1 / q. The same
+// address twice is in place; any other overlap is the caller's error. Uses at most `threads`
+// threads. An empty `noise` has a bit for each element, another one is the shape of the mask.
+void run(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
+         const std::vector<i64>& noise, int dtype, int threads, double p, u64 seed, u64 stream,
+         double scale, double shift, double dropped) {
+  if (!(p >= 0 && p <= 1) || dtype < 0 || dtype >= kDTypes || threads < 1)
     throw py::value_error("dropout_pointers: an argument is out of range");
   const Draw draw{threshold_of(p), seed, stream, 0};
   if (scale == 0) scale = draw.threshold == kOne ? 1.0 : 1.0 / keep_probability(draw.threshold);
-  const View from = dense(x, static_cast<DType>(dtype), n);
-  const View to = dense(y, static_cast<DType>(dtype), n);
+  Operation operation;
+  operation.op = shift == 0 && dropped == 0 ? Op::scale : Op::affine;
+  operation.scale = scale;
+  operation.shift = shift;
+  operation.dropped = dropped;
+  const View from = dense(x, static_cast<DType>(dtype), shape);
+  const View to = dense(y, static_cast<DType>(dtype), shape);
+  const u64 n = from.size();
+  if (n == 0) return;
   calls.fetch_add(1, std::memory_order_relaxed);
   const ReleaseGil released(n);
-  dropout(draw, scale, from, to, worthwhile_threads(n, threads));
+  threads = worthwhile_threads(n, threads);
+  if (noise.empty())
+    dropout(draw, operation, from, to, threads);
+  else
+    dropout_shared(draw, operation, from, to, noise, threads);
+}
+
+void dropout_pointers(std::uintptr_t x, std::uintptr_t y, i64 n, int dtype, int threads, double p,
+                      u64 seed, u64 stream, double scale, double shift, double dropped) {
+  run(x, y, {n}, {}, dtype, threads, p, seed, stream, scale, shift, dropped);
+}
+
+std::vector<i64> lengths(const py::tuple& shape) {
+  std::vector<i64> result;
+  for (const py::handle length : shape) result.push_back(length.cast<i64>());
+  return result;
+}
+
+void dropout_shared_pointers(std::uintptr_t x, std::uintptr_t y, const py::tuple& shape,
+                             const py::tuple& noise, int dtype, int threads, double p, u64 seed,
+                             u64 stream, double scale, double shift, double dropped) {
+  const std::vector<i64> whole = lengths(shape), bits = lengths(noise);
+  if (bits.empty() || bits.size() != whole.size())
+    throw py::value_error("dropout_pointers: an argument is out of range");
+  for (std::size_t d = 0; d < bits.size(); ++d)
+    if (whole[d] < 0 || (bits[d] != whole[d] && bits[d] != 1))
+      throw py::value_error("dropout_pointers: an argument is out of range");
+  run(x, y, whole, bits, dtype, threads, p, seed, stream, scale, shift, dropped);
 }
 
 }  // namespace
@@ -44,7 +86,10 @@ void dropout_pointers(std::uintptr_t x, std::uintptr_t y, u64 n, int dtype, int 
 void bind_pointers(py::module_& m) {
   m.def("dropout_pointers", &dropout_pointers, py::arg("x"), py::arg("y"), py::arg("n"),
         py::arg("dtype"), py::arg("threads"), py::arg("p"), py::arg("seed"), py::arg("stream"),
-        py::arg("scale"));
+        py::arg("scale"), py::arg("shift"), py::arg("dropped"));
+  m.def("dropout_shared_pointers", &dropout_shared_pointers, py::arg("x"), py::arg("y"),
+        py::arg("shape"), py::arg("noise"), py::arg("dtype"), py::arg("threads"), py::arg("p"),
+        py::arg("seed"), py::arg("stream"), py::arg("scale"), py::arg("shift"), py::arg("dropped"));
   m.def("pointer_calls", [] { return calls.load(std::memory_order_relaxed); });
 }
 

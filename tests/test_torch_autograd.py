@@ -10,6 +10,7 @@ import simdrop
 
 torch = pytest.importorskip("torch")
 F = torch.nn.functional
+Function: Any = torch.autograd.Function
 import simdrop.torch as st  # noqa: E402
 import torch.autograd.forward_ad as fwad  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
@@ -265,7 +266,7 @@ def test_a_gradient_that_somebody_sees_stays_as_it_is() -> None:
     assert torch.equal(direct[0] if isinstance(direct, tuple) else direct, expected)
     assert torch.equal(given, three)
 
-    kept = []
+    kept: list[Any] = []
     x, y = large_case()
     expected = torch.where(y != 0, 6.0, 0.0)
     y.register_hook(kept.append)
@@ -289,7 +290,7 @@ def test_a_gradient_that_somebody_sees_stays_as_it_is() -> None:
         assert torch.equal(x.grad, torch.where(y != 0, 6.0, 0.0))
         assert torch.equal(w.grad, three if torch.equal(r, w) else torch.where(r != 0, 6.0, 0.0))
 
-    class Keeps(torch.autograd.Function):
+    class Keeps(Function):
         constant = three.clone()
 
         @staticmethod
@@ -306,7 +307,7 @@ def test_a_gradient_that_somebody_sees_stays_as_it_is() -> None:
     assert torch.equal(Keeps.constant, three)
 
     # memory of a NumPy array
-    class Foreign(torch.autograd.Function):
+    class Foreign(Function):
         array = three.clone().numpy()
 
         @staticmethod

@@ -309,3 +309,6 @@ def test_a_dropped_nan_is_zero() -> None:
     assert int(y.isnan().sum()) + int((y == 0).sum()) == 1000
     assert 400 < int((y == 0).sum()) < 600
     assert not torch.signbit(F.dropout(-torch.ones(100), 1.0)).any()
+    z = F.dropout2d(torch.full((40, 50, 2, 3), float("nan")).contiguous(memory_format=torch.channels_last), 0.5)
+    assert int(z.isnan().sum()) + int((z == 0).sum()) == z.numel()
+    assert torch.equal(z.isnan(), z.isnan()[:, :, :1, :1].expand_as(z))

@@ -62,7 +62,31 @@ def apply(
     shape: tuple[int, ...],
 ) -> Any: ...
 def dropout_pointers(
-    x: int, y: int, n: int, dtype: int, threads: int, p: float, seed: int, stream: int, scale: float
+    x: int,
+    y: int,
+    n: int,
+    dtype: int,
+    threads: int,
+    p: float,
+    seed: int,
+    stream: int,
+    scale: float,
+    shift: float,
+    dropped: float,
+) -> None: ...
+def dropout_shared_pointers(
+    x: int,
+    y: int,
+    shape: tuple[int, ...],
+    noise: tuple[int, ...],
+    dtype: int,
+    threads: int,
+    p: float,
+    seed: int,
+    stream: int,
+    scale: float,
+    shift: float,
+    dropped: float,
 ) -> None: ...
 def pointer_calls() -> int: ...
 def infer(x: Any, out: Any, p: SupportsFloat, scaling: str, threads: int | None) -> Any: ...

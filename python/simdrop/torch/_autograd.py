@@ -16,6 +16,7 @@ from torch.autograd.graph import increment_version
 
 from simdrop.torch._alone import KNOWABLE, Counts, counts, current_node
 from simdrop.torch._memory import (
+    AnyDraw,
     Draw,
     Layout,
     discount,
@@ -44,13 +45,13 @@ class _Drop(torch.autograd.Function):
     """Elementwise dropout; `layout` False stands for that of `x`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, draw: Draw, layout: Layout | Literal[False]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, draw: AnyDraw, layout: Layout | Literal[False]) -> Tensor:
         ctx.set_materialize_grads(False)
         if layout is not False:
             ctx.numbers = (draw, layout)
             return dropped_as(x, draw, layout)
         y = dropped(x, draw)
-        ctx.numbers = (draw, layout_of(y))
+        ctx.numbers = (draw.derivative(), layout_of(y))
         return y
 
     @staticmethod
@@ -62,9 +63,9 @@ class _DropInPlace(torch.autograd.Function):
     """The same in place, on a dense tensor that is neither a leaf nor a view."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, draw: Draw) -> Tensor:
+    def forward(ctx: Any, x: Tensor, draw: AnyDraw) -> Tensor:
         drop_in_place(x, draw)
-        ctx.numbers = (draw, layout_of(x))
+        ctx.numbers = (draw.derivative(), layout_of(x))
         ctx.set_materialize_grads(False)
         ctx.mark_dirty(x)
         return x
@@ -166,7 +167,7 @@ def _measure() -> None:
 def _backward(ctx: Any, gradient: Tensor | None) -> Tensor | None:
     if gradient is None:
         return None
-    draw: Draw
+    draw: AnyDraw
     layout: Layout
     draw, layout = ctx.numbers
     if not is_plain(gradient):  # a batch of gradients under vmap, a subclass: PyTorch multiplies
@@ -183,7 +184,7 @@ def _backward(ctx: Any, gradient: Tensor | None) -> Tensor | None:
     return dropped_as(gradient, draw, layout)
 
 
-def drop(x: Tensor, draw: Draw) -> Tensor:
+def drop(x: Tensor, draw: AnyDraw) -> Tensor:
     """Return dropout of a plain tensor."""
     if x.requires_grad and _recording():
         if _alone is None:
@@ -197,7 +198,7 @@ def drop_with_mask(x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
     return _drop_with_mask(x, draw)
 
 
-def drop_(x: Tensor, draw: Draw) -> Tensor:
+def drop_(x: Tensor, draw: AnyDraw) -> Tensor:
     """Change a plain tensor in place by PyTorch's rules."""
     graph = x.requires_grad and _recording()
     if not is_dense(x) or (graph and (x.is_leaf or x._is_view())):

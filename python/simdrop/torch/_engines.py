@@ -6,27 +6,31 @@ The forms (_forms.py) are written once, in terms of what an engine does.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from simdrop.torch._autograd import Factors, drop, drop_, multiply, multiply_
-from simdrop.torch._memory import Draw, noise
+from simdrop.torch._memory import AnyDraw, Draw, SharedDraw, noise
 from simdrop.torch._ops import dropout_op, order_of
+
+# What becomes of a kept element (times the first, plus the second) and of a dropped one (the third).
+Affine: TypeAlias = "tuple[float, float, float]"
+Shape: TypeAlias = "tuple[int, ...]"
 
 
 class Engine(Protocol):
     """One call of one form: the mask's numbers are fixed, so that equal requests get equal masks."""
 
-    inplace: bool
+    def drop(self, x: Tensor, p: float, shape: Shape | None = None, affine: Affine | None = None) -> Tensor:
+        """Return x with elements dropped.
 
-    def drop(self, x: Tensor, p: float, scale: float = 0.0) -> Tensor:
-        """Return x with elements dropped and the rest times `scale`, by default 1 / (1 - p)."""
+        The mask has the given shape, which is broadcast to `x`. Without `affine` kept elements are divided by 1 - p.
+        """
 
-    def factors(self, x: Tensor, shape: Sequence[int], p: float, scale: float = 0.0) -> Factors:
+    def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
         """Return a function that makes the factors of a mask of another shape: 0 or the scale."""
 
     def multiply(self, x: Tensor, factors: Factors) -> Tensor:
@@ -46,51 +50,62 @@ class Kernels:
         self.stream = stream
         self.inplace = inplace
 
-    def drop(self, x: Tensor, p: float, scale: float = 0.0) -> Tensor:
-        draw = Draw(p, self.seed, self.stream, scale)
+    def drop(self, x: Tensor, p: float, shape: Shape | None = None, affine: Affine | None = None) -> Tensor:
+        single = Draw(p, self.seed, self.stream, *(affine or ()))
+        draw: AnyDraw = single if shape is None else SharedDraw(single, shape)
         return drop_(x, draw) if self.inplace else drop(x, draw)
 
-    def factors(self, x: Tensor, shape: Sequence[int], p: float, scale: float = 0.0) -> Factors:
-        draw = Draw(p, self.seed, self.stream, scale)
-        return functools.partial(noise, tuple(shape), wide(x.dtype), draw)
+    def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
+        return functools.partial(noise, shape, wide(x.dtype), Draw(p, self.seed, self.stream, scale))
 
     def multiply(self, x: Tensor, factors: Factors) -> Tensor:
         return multiply_(x, factors) if self.inplace else multiply(x, factors)
 
 
-class Traced:
-    """Operators that torch.compile and torch.export record; the seed is a tensor."""
+class _Composed:
+    """What the engines without kernels share: PyTorch's own arithmetic, never in place."""
 
-    inplace = False
+    def elementwise(self, x: Tensor, p: float, scale: float) -> Tensor:
+        """Return x with each element dropped for itself; scale 0 stands for 1 / (1 - p)."""
+        raise NotImplementedError
+
+    def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
+        raise NotImplementedError
+
+    def drop(self, x: Tensor, p: float, shape: Shape | None = None, affine: Affine | None = None) -> Tensor:
+        scale, shift, dropped = affine or (0.0, 0.0, 0.0)
+        lift = (shift - dropped) / scale if scale else 0.0  # (x + lift) * scale + dropped is x * scale + shift
+        if shape is None:
+            return self.elementwise(x + lift, p, scale) + dropped if affine else self.elementwise(x, p, scale)
+        factors = self.factors(x, shape, p, scale)()
+        y = x * factors
+        return (y + (factors * lift + dropped) if affine else y).to(x.dtype)
+
+    def multiply(self, x: Tensor, factors: Factors) -> Tensor:
+        return (x * factors()).to(x.dtype)
+
+
+class Traced(_Composed):
+    """Operators that torch.compile and torch.export record; the seed is a tensor."""
 
     def __init__(self, seed: Tensor) -> None:
         self.seed = seed
 
-    def drop(self, x: Tensor, p: float, scale: float = 0.0) -> Tensor:
+    def elementwise(self, x: Tensor, p: float, scale: float) -> Tensor:
         return dropout_op(x, self.seed, p, scale, order_of(x))
 
-    def factors(self, x: Tensor, shape: Sequence[int], p: float, scale: float = 0.0) -> Factors:
-        ones = torch.ones(tuple(shape), dtype=wide(x.dtype), device="cpu")
+    def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
+        ones = torch.ones(shape, dtype=wide(x.dtype), device="cpu")
         return lambda: dropout_op(ones, self.seed, p, scale, list(range(len(shape))))
 
-    def multiply(self, x: Tensor, factors: Factors) -> Tensor:
-        return (x * factors()).to(x.dtype)
 
-
-class Own:
+class Own(_Composed):
     """PyTorch alone: other devices and types, subclasses, function transforms."""
 
-    inplace = False
+    def elementwise(self, x: Tensor, p: float, scale: float) -> Tensor:
+        return self.multiply(x, self.factors(x, x.shape, p, scale)) if scale else F.dropout(x, p)
 
-    def drop(self, x: Tensor, p: float, scale: float = 0.0) -> Tensor:
-        if scale == 0:
-            return F.dropout(x, p)
-        return self.multiply(x, self.factors(x, x.shape, p, scale))
-
-    def factors(self, x: Tensor, shape: Sequence[int], p: float, scale: float = 0.0) -> Factors:
-        drawn = torch.bernoulli(torch.full(tuple(shape), 1 - p, dtype=wide(x.dtype), device=x.device))
+    def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
+        drawn = torch.bernoulli(torch.full(shape, 1 - p, dtype=wide(x.dtype), device=x.device))
         made = drawn * (scale or (1 / (1 - p) if p < 1 else 1.0))
         return lambda: made
-
-    def multiply(self, x: Tensor, factors: Factors) -> Tensor:
-        return (x * factors()).to(x.dtype)

@@ -21,51 +21,44 @@ def elementwise(engine: Engine, x: Tensor, p: float) -> Tensor:
     return engine.drop(x, p)
 
 
-def shared(engine: Engine, x: Tensor, p: float, shape: tuple[int, ...]) -> Tensor:
-    """Drop by a mask of another shape, which is broadcast to `x`."""
-    if p == 1 or math.prod(shape) == x.numel():
-        return engine.drop(x, p)
-    return engine.multiply(x, engine.factors(x, shape, p))
-
-
 def _channels(x: Tensor) -> tuple[int, ...]:
     return (*x.shape[:2], *(1,) * (x.dim() - 2))
 
 
+def _less(x: Tensor, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the shape of a mask, None if it has a bit for each element anyway."""
+    return None if math.prod(shape) == x.numel() else shape
+
+
 def feature(engine: Engine, x: Tensor, p: float) -> Tensor:
     """Drop whole channels: the first two dimensions have a mask."""
-    return shared(engine, x, p, _channels(x))
+    return engine.drop(x, p, _less(x, _channels(x)))
 
 
 def path(engine: Engine, x: Tensor, p: float) -> Tensor:
     """Drop whole samples: the first dimension has a mask."""
-    return shared(engine, x, p, (*x.shape[:1], *(1,) * (x.dim() - 1)))
+    return engine.drop(x, p, _less(x, (*x.shape[:1], *(1,) * (x.dim() - 1))))
 
 
-def _alpha_numbers(p: float) -> tuple[float, float, float]:
-    """Return the factor, and what a kept zero and a dropped element become: mean 0 and variance 1 stay."""
+def _selu(p: float) -> tuple[float, float, float] | None:
+    """Return what keeps mean 0 and variance 1: a factor, what a kept zero and what a dropped element becomes.
+
+    PyTorch gives zeros for p = 1.
+    """
+    if p == 1:
+        return None
     a = 1 / math.sqrt((_ALPHA * _ALPHA * p + 1) * (1 - p))
     return a, _ALPHA * a * p, _ALPHA * a * (p - 1)
 
 
 def alpha(engine: Engine, x: Tensor, p: float) -> Tensor:
     """Set elements to the low end of SELU, then scale and shift all."""
-    if p == 1:
-        return engine.drop(x, p)
-    a, _, low = _alpha_numbers(p)
-    raised = x.add_(_ALPHA) if engine.inplace else x + _ALPHA
-    return engine.drop(raised, p, a).add_(low)
+    return engine.drop(x, p, None, _selu(p))
 
 
 def feature_alpha(engine: Engine, x: Tensor, p: float) -> Tensor:
     """Do that to whole channels."""
-    shape = _channels(x)
-    if p == 1 or math.prod(shape) == x.numel():
-        return alpha(engine, x, p)
-    a, high, low = _alpha_numbers(p)
-    factors = engine.factors(x, shape, p, a)
-    shifts = (factors() * ((high - low) / a)).add_(low)
-    return engine.multiply(x, factors).add_(shifts)
+    return engine.drop(x, p, _less(x, _channels(x)), _selu(p))
 
 
 def block(engine: Engine, x: Tensor, p: float, size: int) -> Tensor:

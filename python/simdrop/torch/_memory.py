@@ -28,6 +28,7 @@ _CODES: dict[torch.dtype, int] = {torch.float16: 0, torch.bfloat16: 1, torch.flo
 _modes = torch._C._len_torch_dispatch_stack
 _transforms = torch._C._are_functorch_transforms_active
 _run = _core.dropout_pointers
+_run_shared = _core.dropout_shared_pointers
 _threads = torch.get_num_threads
 _empty_like = torch.empty_like
 
@@ -55,9 +56,28 @@ class Draw(NamedTuple):
     p: float
     seed: int
     stream: int = 0
-    scale: float = 0.0  # of kept elements; 0 stands for 1 / q
+    # a kept element becomes x * scale + shift, where scale 0 stands for 1 / q
+    scale: float = 0.0
+    shift: float = 0.0
+    dropped: float = 0.0  # what a dropped element becomes
+
+    def derivative(self) -> Draw:
+        """Return the numbers for gradients."""
+        return self._replace(shift=0.0, dropped=0.0) if self.shift or self.dropped else self
 
 
+class SharedDraw(NamedTuple):
+    """The same for a mask that is broadcast to the tensor: `shape` has its dimensions, some of them of length 1."""
+
+    draw: Draw
+    shape: tuple[int, ...]
+
+    def derivative(self) -> SharedDraw:
+        """Return the numbers for gradients."""
+        return SharedDraw(self.draw.derivative(), self.shape)
+
+
+AnyDraw: TypeAlias = "Draw | SharedDraw"
 # The strides of the dense tensor over whose memory a mask counts its elements; None when that is C order.
 Layout: TypeAlias = "tuple[int, ...] | None"
 
@@ -82,12 +102,18 @@ def has_layout(x: Tensor, layout: Layout) -> bool:
     return x.is_contiguous() if layout is None else x.stride() == layout
 
 
-def _fill(source: Tensor, y: Tensor, draw: Draw) -> None:
+def _fill(source: Tensor, y: Tensor, draw: AnyDraw) -> None:
     """Write dropout of `source` to `y`; both are dense and in one order."""
-    _run(source.data_ptr(), y.data_ptr(), y.numel(), _CODES[y.dtype], _threads(), *draw)
+    if isinstance(draw, Draw):
+        _run(source.data_ptr(), y.data_ptr(), y.numel(), _CODES[y.dtype], _threads(), *draw)
+        return
+    shape, mask, strides = y.shape, draw.shape, y.stride()
+    order = sorted(range(y.dim()), key=lambda d: -strides[d])  # of memory
+    whole, bits = tuple(shape[d] for d in order), tuple(mask[d] for d in order)
+    _run_shared(source.data_ptr(), y.data_ptr(), whole, bits, _CODES[y.dtype], _threads(), *draw.draw)
 
 
-def dropped(x: Tensor, draw: Draw) -> Tensor:
+def dropped(x: Tensor, draw: AnyDraw) -> Tensor:
     """Return dropout of `x`, with the strides that PyTorch's elementwise functions give; elements count over those."""
     y = _empty_like(x)
     if x.is_contiguous() or x.stride() == y.stride():
@@ -98,7 +124,7 @@ def dropped(x: Tensor, draw: Draw) -> Tensor:
     return y
 
 
-def dropped_as(x: Tensor, draw: Draw, layout: Layout) -> Tensor:
+def dropped_as(x: Tensor, draw: AnyDraw, layout: Layout) -> Tensor:
     """Return dropout of `x` with elements counted over a given layout, whatever the strides of `x`."""
     if layout is None:
         if x.is_contiguous():  # the usual case
@@ -123,19 +149,18 @@ def is_dense(x: Tensor) -> bool:
     return x.is_contiguous() or x.stride() == torch.empty_like(x, device="meta").stride()
 
 
-def drop_in_place(x: Tensor, draw: Draw) -> None:
+def drop_in_place(x: Tensor, draw: AnyDraw) -> None:
     """Change a dense tensor in place; versions are the caller's."""
     _fill(x, x, draw)
 
 
 def keep_mask(y: Tensor, draw: Draw) -> Tensor:
     """Return the mask of a dense result as booleans, in its layout: True is kept."""
-    p, seed, stream, _ = draw
-    kept = _core.keep_bytes(y.numel(), p, seed, stream, 0, False, _threads())
+    kept = _core.keep_bytes(y.numel(), draw.p, draw.seed, draw.stream, 0, False, _threads())
     return torch.from_numpy(kept).as_strided(y.shape, y.stride())
 
 
-def noise(shape: torch.Size | tuple[int, ...], dtype: torch.dtype, draw: Draw, layout: Layout = None) -> Tensor:
+def noise(shape: torch.Size | tuple[int, ...], dtype: torch.dtype, draw: AnyDraw, layout: Layout = None) -> Tensor:
     """Return what dropout multiplies with: 0 where it drops, the scale where it keeps."""
     if layout is None:
         y = torch.ones(shape, dtype=dtype, device="cpu")
