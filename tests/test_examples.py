@@ -1,0 +1,40 @@
+"""The examples run at a reduced size, write their pictures and print their numbers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+if not (EXAMPLES / "network.py").is_file():
+    pytest.skip("the examples are not part of this installation", allow_module_level=True)
+for name in ("sklearn", "matplotlib", "tqdm"):
+    pytest.importorskip(name, reason="the examples need it")
+
+
+@pytest.mark.parametrize(
+    ("script", "prints"),
+    [
+        ("overfitting.py", "gap"),
+        ("which_p.py", "without dropout"),
+        ("uncertainty.py", "degrees: accuracy"),
+        ("depth_and_attention.py", "stochastic depth"),
+    ],
+)
+def test_example(script: str, prints: str, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.png"
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / script), "--quick", "--output", str(picture)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert prints in done.stdout
+    assert picture.read_bytes().startswith(b"\x89PNG")
