@@ -18,6 +18,9 @@ constexpr u64 kChunk = 4 * kGranule;  // bits that are held at a time
 // the bits of shorter ones are written out for each element first.
 constexpr u64 kLongRun = 256;
 
+// Rows of bits that are repeated are written out if they are no longer than this.
+constexpr u64 kLongestPeriod = kGranule / 2;
+
 struct Bits {
   const u64* words;
   u64 first;  // within the words
@@ -91,7 +94,7 @@ Pattern join(Loop& loop) {
   Pattern joined;
   if (one_bit && a[2] == 1)
     joined = {length, 0};
-  else if (!one_bit && a[2] == 0 && length <= kChunk / 8)
+  else if (!one_bit && a[2] == 0 && length <= kLongestPeriod)
     joined = {1, length};
   else
     return alone;
@@ -125,6 +128,12 @@ class Worker {
            static_cast<i64>(item_), false);
   }
 
+  ~Worker() {
+    if (stream_) active_table().fence();
+  }
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
   // n elements of the inner dimension from element i of the whole on.
   void run(u64 i, u64 n, const u8* x, u8* y, u64 bit) {
     const u64 j = i % length_;
@@ -157,10 +166,24 @@ class Worker {
   void long_runs(u64 j, u64 n, const u8* x, u8* y, u64 bit) {
     u64 phase = j % pattern_.repeat;
     for (bit += j / pattern_.repeat; n != 0; ++bit, phase = 0) {
-      const u64 m = std::min(n, pattern_.repeat - phase);
-      window_.kept(bit) ? keep(m, x, y) : drop(m, x, y);
+      u64 m = std::min(n, pattern_.repeat - phase);
+      const bool kept = window_.kept(bit);
+      for (; m < n && window_.kept(bit + 1) == kept; ++bit)  // what follows has the same fate
+        m += std::min(n - m, pattern_.repeat);
+      if (kept) {
+        keep(m, x, y);
+      } else {
+        prefetch(x + static_cast<i64>(m) * step_[0]);  // what follows is kept, and read
+        drop(m, x, y);
+      }
       n -= m;
     }
+  }
+
+  // The processor's own prefetchers lose the thread at a gap.
+  void prefetch(const u8* x) const {
+    if (!stream_ || (leave_kept_ && in_place_)) return;
+    for (int line = 0; line < 32; ++line) __builtin_prefetch(x + 64 * line);
   }
 
   void keep(u64 n, const u8*& x, u8*& y) {
@@ -197,32 +220,46 @@ class Worker {
     }
   }
 
-  // The bits of one period, written out until they fill a chunk, serve all periods.
+  // The bits of one period, written out for a chunk, serve all periods.
   void tiled(u64 phase, u64 n, const u8* x, u8* y, u64 bit) {
     const u64 period = pattern_.period;
-    const u64 whole = kGranule / period * period;  // kGranule >= 2 * period
-    if (tiled_bit_ != bit || tiled_ == 0) {
-      std::memset(written_, 0, sizeof(written_));
-      const Bits bits = all_of(bit, period);
-      for (u64 k = 0; k < period; ++k)
-        if ((bits.words[(bits.first + k) / 64] >> ((bits.first + k) % 64) & 1) != 0)
-          for (u64 at = k; at < whole; at += period) written_[at / 64] |= u64{1} << (at % 64);
-      tiled_ = whole;
+    const u64 most = kGranule / period * period;  // kGranule >= 2 * period
+    const u64 needed = std::min(most, (phase + n + period - 1) / period * period);
+    if (tiled_bit_ != bit || tiled_ < needed) {
+      repeat(all_of(bit, period), needed);
+      tiled_ = needed;
       tiled_bit_ = bit;
     }
     while (n != 0) {
-      const u64 m = std::min(n, whole - phase);
+      const u64 m = std::min(n, tiled_ - phase);
       apply({written_, phase, m}, x, y, stream_ && !in_place_);
       n -= m;
       phase = 0;
     }
   }
 
+  // The bits over and over, `length` of them.
+  void repeat(const Bits& bits, u64 length) {
+    // Some whole periods, at least 64 bits, and the 64 that come next: any 64 lie side by side.
+    const u64 cycle = bits.n * ((63 + bits.n) / bits.n);
+    u64 cycles[kLongestPeriod / 64 + 3] = {};
+    for (u64 at = 0; at < cycle + 64; ++at) {
+      const u64 k = bits.first + at % bits.n;
+      cycles[at / 64] |= (bits.words[k / 64] >> (k % 64) & 1) << (at % 64);
+    }
+    u64 at = 0;
+    for (u64 w = 0; w < (length + 63) / 64; ++w) {
+      const u64 shift = at % 64;
+      const u64 low = cycles[at / 64] >> shift;
+      written_[w] = shift == 0 ? low : low | cycles[at / 64 + 1] << (64 - shift);
+      at += 64;
+      if (at >= cycle) at -= cycle;
+    }
+  }
+
   // A row of bits that is shorter than a chunk, in one piece.
   Bits all_of(u64 bit, u64 n) {
-    const Bits bits = window_.get(bit, n);
-    if (bits.n == n) return bits;
-    window_.restart();
+    if (window_.get(bit, n).n < n) window_.restart();
     return window_.get(bit, n);
   }
 

@@ -64,7 +64,6 @@ struct Kernels {
     } else if (stream && may_stream<T>(y, n)) {
       DropoutSink<Apply<V, T>, T, true> sink(operation, x, y);
       feed_all(sink, bits, bit, n, sink.lead(n));
-      V::fence();
     } else {
       DropoutSink<Apply<V, T>, T, false> sink(operation, x, y);
       feed_all(sink, bits, bit, n);
@@ -83,14 +82,15 @@ struct Kernels {
 
   static void fill(const void* pattern64, void* y, u64 n, bool stream) {
     auto* to = static_cast<unsigned char*>(y);
+    alignas(64) unsigned char block[64];  // out of reach of `to`: it stays in a register
+    __builtin_memcpy(block, pattern64, 64);
     const u64 lead = (64 - reinterpret_cast<std::uintptr_t>(to) % 64) % 64;
     if (stream && lead % 8 == 0 && n >= 512) {
-      __builtin_memcpy(to, pattern64, lead);
-      for (to += lead, n -= lead; n >= 64; n -= 64, to += 64) V::stream64(to, pattern64);
-      V::fence();
+      __builtin_memcpy(to, block, lead);
+      for (to += lead, n -= lead; n >= 64; n -= 64, to += 64) V::stream64(to, block);
     }
-    for (; n >= 64; n -= 64, to += 64) __builtin_memcpy(to, pattern64, 64);
-    __builtin_memcpy(to, pattern64, n);
+    for (; n >= 64; n -= 64, to += 64) __builtin_memcpy(to, block, 64);
+    __builtin_memcpy(to, block, n);
   }
 
   static void packed(const Plan& plan, u64 first, u64 n, void* out, bool invert) {
@@ -117,6 +117,7 @@ struct Kernels {
     for_dtype<float>(t, DType::f32);
     for_dtype<double>(t, DType::f64);
     t.fill = &fill;
+    t.fence = &V::fence;
     t.deviates = &deviates;
     t.packed = &packed;
     t.bytes = &bytes;

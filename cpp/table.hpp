@@ -54,6 +54,8 @@ struct KernelTable {
   // y = the pattern over and over, for n bytes; it starts at a multiple of 8 bytes, y at any
   // multiple of the element that it repeats
   void (*fill)(const void* pattern64, void* y, u64 n, bool stream);
+  // After stores of `apply` and `fill` around the caches: others see them from here on.
+  void (*fence)();
   // z[2 j] and z[2 j + 1] from words 2 j and 2 j + 1
   void (*deviates)(const u64* words, u64 pairs, double* z);
   NoiseKernel noise[kNoises][kDTypes];

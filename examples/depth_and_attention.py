@@ -157,7 +157,7 @@ def main() -> None:
             steps = np.arange(1, len(mean) + 1) * EVERY
             ax.plot(steps, mean[:, 1], color=color, label=f"{way}: test, accuracy {share:.1%}")
             ax.plot(steps, mean[:, 0], color=color, linestyle=":", label="training")
-        ax.set(title=kind, xlabel="epoch", ylabel="cross-entropy", ylim=(0, 1.9))
+        ax.set(title=kind, xlabel="epoch", ylabel="cross-entropy", ylim=(0, 2.4))
         ax.legend(frameon=False, fontsize=8, loc="upper right")
         ax.spines[["top", "right"]].set_visible(False)
     options.output.parent.mkdir(parents=True, exist_ok=True)

@@ -73,7 +73,7 @@ def main() -> None:
                       label="of it between passes")  # fmt: skip
     left.plot(table[:, 0], table[:, 2], color="tab:blue", label="one pass, dropout off")
     left.set(xlabel="rotation, degrees", ylabel="entropy of the prediction, nats", ylim=(0, None))
-    left.legend(frameon=False, loc="lower center", fontsize=8)
+    left.legend(frameon=False, loc="lower left", fontsize=8)
     shares = left.twinx()
     shares.plot(table[:, 0], 100 * table[:, 1], color="0.5", linestyle=":")
     shares.set(ylabel="accuracy, percent (dotted)", ylim=(0, 100))

@@ -229,3 +229,12 @@ def test_the_targets_can_be_measured(tmp_path: Path) -> None:
     assert len(by_case) == 5
     assert all("median" in result["measure"] for result in by_case.values())
     assert by_case["call/0-d array factor"]["reached"] is None
+
+
+def test_bench_family_checks_every_answer(tmp_path: Path) -> None:
+    _script("bench_family.py", "--quick", "--seconds", "0.001", "--no-torch", "--output-dir", str(tmp_path))
+    content = json.loads((tmp_path / "family.json").read_text())
+    assert content["kind"] == "family"
+    names = {result["case"].split("/")[0] for result in content["results"]}
+    assert {"dropout", "dropout2d", "bias_dropout_add", "alpha_dropout", "zoneout"} <= names
+    assert all(result["measure"]["median"] > 0 for result in content["results"])

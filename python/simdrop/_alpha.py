@@ -136,5 +136,4 @@ def _alpha(
     if not training:
         result = infer(x, out, threads)
         return (result, nothing_dropped(result)) if return_mask else result
-    result, mask = next_mask(x, p, rng, bits, out=out, values=values, threads=threads)
-    return (result, mask) if return_mask else result
+    return next_mask(x, p, rng, bits, out=out, values=values, threads=threads, return_mask=return_mask)

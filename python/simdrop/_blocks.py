@@ -93,10 +93,13 @@ class BlockMask:
         lengths = (*self.seeds.shape[:2], *self.shape[2:])
         dropped = np.zeros(lengths, np.bool_)
         if self.seeds.size:
-            starts = tuple(slice(0, n) for n in self.seeds.shape)
-            np.logical_not(self.seeds.keep(threads=threads), out=dropped[starts])
-            for axis in range(2, len(lengths)):
-                _widen(dropped, axis, self.size)
+            starts = ~self.seeds.keep(threads=threads)
+            if self.seeds.p * self.size ** (len(lengths) - 2) < 1:
+                _place(dropped, starts, self.size)
+            else:
+                dropped[tuple(slice(0, n) for n in self.seeds.shape)] = starts
+                for axis in range(2, len(lengths)):
+                    _widen(dropped, axis, self.size)
         return dropped
 
     def __eq__(self, other: object) -> bool:
@@ -237,6 +240,15 @@ def _drop_block(
         blocks = BlockMask(shape, size, Mask(bits, 0.0, seed=0))
     result = blocks.apply(x, out=out, threads=threads) if training and gamma else infer(x, out, threads)
     return (result, blocks) if return_mask else result
+
+
+def _place(dropped: NDArray[np.bool_], starts: NDArray[np.bool_], size: int) -> None:
+    """Set a block at each start, one by one: the quicker way when there are few."""
+    steps = [stride // dropped.itemsize for stride in dropped.strides]
+    first = np.ravel_multi_index(np.nonzero(starts), dropped.shape)
+    within = np.indices((size,) * (dropped.ndim - 2)).reshape(dropped.ndim - 2, -1)
+    for offset in np.tensordot(steps[2:], within, axes=1):
+        dropped.reshape(-1)[first + offset] = True
 
 
 def _widen(dropped: NDArray[np.bool_], axis: int, size: int) -> None:

@@ -198,5 +198,4 @@ def _drop(
         _core.threshold(p)
         result = infer(x, out, threads)
         return (result, nothing_dropped(result)) if return_mask else result
-    result, mask = next_mask(x, p, rng, bits, out=out, threads=threads)
-    return (result, mask) if return_mask else result
+    return next_mask(x, p, rng, bits, out=out, threads=threads, return_mask=return_mask)

@@ -112,8 +112,7 @@ def dropout(
         return (result, nothing_dropped(result)) if return_mask else result
     if noise_shape is not None or broadcast_dims:
         bits = as_noise_shape(_core.shape_of(x), noise_shape, broadcast_dims)
-        result, mask = next_mask(x, p, rng, bits, out=out, scaling=scaling, threads=threads)
-        return (result, mask) if return_mask else result
+        return next_mask(x, p, rng, bits, out=out, scaling=scaling, threads=threads, return_mask=return_mask)
     stream = as_stream(rng)
     if return_mask:
         result, shape, number = _core.draw(x, out, p, stream, scaling, threads, True)

@@ -7,6 +7,7 @@ from typing import Any, SupportsFloat
 import numpy as np
 
 from simdrop import _core
+from simdrop._draw import kept_factor
 from simdrop._mask import Mask
 from simdrop._rng import RNG, as_stream
 
@@ -71,7 +72,7 @@ def bias_dropout_add(
     stream = as_stream(rng) if training else None
     source = stream if stream is not None else (0, 0, 0)
     drop = p if training else 0.0
-    scale = Mask((), p, seed=0).factor() if training else 1.0
+    scale = kept_factor(p) if training else 1.0
     result, number = _core.bias_dropout_add(x, bias, residual, out, drop, source, scale, threads)
     if not return_mask:
         return result

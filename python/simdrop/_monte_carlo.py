@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simdrop import _core
+from simdrop._draw import kept_factor
 from simdrop._mask import Mask
 from simdrop._rng import RNG, as_stream
 
@@ -82,7 +83,7 @@ def monte_carlo_dropout(
     stream = as_stream(rng)
     repeated = np.broadcast_to(values, shape)
     out = np.empty(shape, values.dtype)
-    factor = Mask((), p, seed=0).factor()
+    factor = kept_factor(p)
     result, number = _core.select(repeated, out, p, stream, factor, 0.0, 0.0, threads, shape, shape)
     mask = Mask(shape, p, seed=stream.seed, stream=number)
     return (result, mask) if return_mask else result

@@ -84,8 +84,7 @@ def drop_path(
         return (result, nothing_dropped(result)) if return_mask else result
     bits = tuple(n if d == 0 and mode == "row" else 1 for d, n in enumerate(shape))
     how: Scaling = scaling if scale_by_keep else "classic"
-    result, mask = next_mask(x, p, rng, bits, out=out, scaling=how, threads=threads)
-    return (result, mask) if return_mask else result
+    return next_mask(x, p, rng, bits, out=out, scaling=how, threads=threads, return_mask=return_mask)
 
 
 def stochastic_depth(

@@ -69,8 +69,7 @@ def locked_dropout(
         result = infer(x, out, threads)
         return (result, nothing_dropped(result)) if return_mask else result
     bits = (shape[0], 1, shape[2]) if batch_first else (1, *shape[1:])
-    result, mask = next_mask(x, p, rng, bits, out=out, threads=threads)
-    return (result, mask) if return_mask else result
+    return next_mask(x, p, rng, bits, out=out, threads=threads, return_mask=return_mask)
 
 
 def zoneout(

@@ -92,7 +92,7 @@ def drop_connect(
         for n, row in enumerate(x):
             y[n] = mask[n].apply(weight, scaling=scaling, threads=threads) @ row
     else:
-        dropped, mask = next_mask(weight, p, rng, scaling=scaling, threads=threads)
+        dropped, mask = next_mask(weight, p, rng, scaling=scaling, return_mask=True, threads=threads)
         y = x @ dropped.T
     if bias is not None:
         y = y + bias
@@ -206,8 +206,7 @@ def weight_drop(
         result = infer(weight, None, threads)
         return (result, nothing_dropped(result)) if return_mask else result
     bits = (shape[0], 1) if variational else shape
-    result, mask = next_mask(weight, p, rng, bits, threads=threads)
-    return (result, mask) if return_mask else result
+    return next_mask(weight, p, rng, bits, threads=threads, return_mask=return_mask)
 
 
 def _infer(x: Array, weight: Array, p: SupportsFloat, rng: RNG, inference: Inference, scaling: Scaling) -> Array:

@@ -147,6 +147,7 @@ class Family {
     const std::vector<T> answer(n, value<T>(5));
     unsigned char* y = y_.place(n * sizeof(T), offset, Side::end);
     table_.fill(pattern.data(), y, n * sizeof(T), around);
+    table_.fence();
     compare("fill", n, y, answer.data(), n * sizeof(T));
   }
 
