@@ -17,7 +17,7 @@ struct Draw {
 };
 
 // Borders between threads fall between groups of the generator (48 blocks of 128 elements).
-inline constexpr u64 kGranule = 48 * kBlockElements;
+inline constexpr u64 kGranule = kGroupElements;
 // Below this a second thread costs more than it brings (waking it takes some microseconds).
 inline constexpr u64 kWorthwhile = 10 * kGranule;
 // Out of place, arrays that exceed the caches are written around them: the lines of the output

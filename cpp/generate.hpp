@@ -1,7 +1,7 @@
 // Keep bits of a group of 48 blocks (6144 elements), written once for every instruction set.
 //
-// u(i) is compared with T bit-serially, from the least significant plane that
-// matters to the most significant: with t the bit of T in that plane,
+// u(i) is compared with T bit-serially, from the least significant plane that matters to the most
+// significant: with t the bit of T in that plane,
 //
 //     keep = t ? keep & u : keep | u          (u(i) >= T, starting from "equal so far": all ones)
 //
@@ -17,9 +17,7 @@
 namespace simdrop {
 namespace {
 
-inline constexpr int kGroupBlocks = 48;               // six chains of eight lanes (AVX-512)
 inline constexpr int kGroupWords = kGroupBlocks * 2;  // 64-bit words
-inline constexpr u64 kGroupElements = kGroupBlocks * kBlockElements;
 
 // The generator of one stretch of a mask whose element indices agree above their lowest 34 bits, so
 // that neither the block numbers nor those of the tail words (i / 4) change in their upper words.
@@ -41,10 +39,16 @@ class Generator {
     tail_scalars_ = plane_scalars(plan, static_cast<u32>(first >> 34), kTailPlane);
   }
 
-  // How many calls of step() make a group, and how many pauses a group has for other work: one
-  // after each step, one after finish, about three in settle.
+  // How many calls of step() make a group.
   int steps() const { return planes_; }
-  int pauses() const { return compare_tail_ ? steps() + 4 : steps(); }
+
+  // A group leaves pauses for other work: one after each step, and with ties one after finish and
+  // about three in settle. This many words of another group in each of them make a whole one.
+  static int words_per_pause(const Plan& plan) {
+    const int planes = plan.plane_last - plan.plane_first + 1;
+    const int pauses = plan.tail != 0 ? planes + 4 : planes;
+    return pauses == 0 ? kGroupWords : (kGroupWords + pauses - 1) / pauses;
+  }
 
   // A group is block() filled, begin, every step, finish, settle. The next begin may come before
   // settle, and should: settle reads what finish has just written, which takes a while to arrive.
@@ -192,8 +196,20 @@ class Generator {
 
   template <bool LowBit, bool HighBit>
   SIMDROP_INLINE static void fold_one(Words<V>& acc, const Words<V>& low, const Words<V>& high) {
-    acc = {V::template fold<LowBit, HighBit>(acc.w01, low.w01, high.w01),
-           V::template fold<LowBit, HighBit>(acc.w23, low.w23, high.w23)};
+    acc = {fold_pair<LowBit, HighBit>(acc.w01, low.w01, high.w01),
+           fold_pair<LowBit, HighBit>(acc.w23, low.w23, high.w23)};
+  }
+
+  // acc & low or acc | low, then & high or | high: one instruction where the trait has it.
+  template <bool LowBit, bool HighBit>
+  SIMDROP_INLINE static typename V::Pair fold_pair(typename V::Pair acc, typename V::Pair low,
+                                                   typename V::Pair high) {
+    if constexpr (requires { V::template fold<LowBit, HighBit>(acc, low, high); }) {
+      return V::template fold<LowBit, HighBit>(acc, low, high);
+    } else {
+      const auto first = LowBit ? V::bit_and(acc, low) : V::bit_or(acc, low);
+      return HighBit ? V::bit_and(first, high) : V::bit_or(first, high);
+    }
   }
 
   const Plan& plan_;

@@ -31,12 +31,6 @@ struct Avx2 {
   static Pair zeros() { return _mm256_setzero_si256(); }
   static Pair bit_and(Pair a, Pair b) { return _mm256_and_si256(a, b); }
   static Pair bit_or(Pair a, Pair b) { return _mm256_or_si256(a, b); }
-  // acc & low or acc | low, then & high or | high
-  template <bool LowAnd, bool HighAnd>
-  static Pair fold(Pair acc, Pair low, Pair high) {
-    const Pair first = LowAnd ? bit_and(acc, low) : bit_or(acc, low);
-    return HighAnd ? bit_and(first, high) : bit_or(first, high);
-  }
   static Pair bit_xor(Pair a, Pair b) { return _mm256_xor_si256(a, b); }
   static void interleave(void* to, Pair w01, Pair w23) {
     const __m256i even = _mm256_unpacklo_epi64(w01, w23);

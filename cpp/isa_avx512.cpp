@@ -27,8 +27,6 @@ struct Avx512 {
   }
   static Pair ones() { return _mm512_set1_epi64(-1); }
   static Pair zeros() { return _mm512_setzero_si512(); }
-  static Pair bit_and(Pair a, Pair b) { return _mm512_and_si512(a, b); }
-  static Pair bit_or(Pair a, Pair b) { return _mm512_or_si512(a, b); }
   // acc & low or acc | low, then & high or | high
   template <bool LowAnd, bool HighAnd>
   static Pair fold(Pair acc, Pair low, Pair high) {

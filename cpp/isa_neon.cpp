@@ -41,12 +41,6 @@ struct Neon {
   static Pair bit_or(Pair a, Pair b) {
     return {vorrq_u32(a.even, b.even), vorrq_u32(a.odd, b.odd)};
   }
-  // acc & low or acc | low, then & high or | high
-  template <bool LowAnd, bool HighAnd>
-  static Pair fold(Pair acc, Pair low, Pair high) {
-    const Pair first = LowAnd ? bit_and(acc, low) : bit_or(acc, low);
-    return HighAnd ? bit_and(first, high) : bit_or(first, high);
-  }
   static Pair bit_xor(Pair a, Pair b) {
     return {veorq_u32(a.even, b.even), veorq_u32(a.odd, b.odd)};
   }

@@ -27,12 +27,6 @@ struct Scalar {
   static Pair zeros() { return 0; }
   static Pair bit_and(Pair a, Pair b) { return a & b; }
   static Pair bit_or(Pair a, Pair b) { return a | b; }
-  // acc & low or acc | low, then & high or | high
-  template <bool LowAnd, bool HighAnd>
-  static Pair fold(Pair acc, Pair low, Pair high) {
-    const Pair first = LowAnd ? bit_and(acc, low) : bit_or(acc, low);
-    return HighAnd ? bit_and(first, high) : bit_or(first, high);
-  }
   static Pair bit_xor(Pair a, Pair b) { return a ^ b; }
   static void interleave(void* to, Pair w01, Pair w23) {
     const u64 words[2] = {w01, w23};

@@ -2,7 +2,7 @@
 //
 // A lane is one counter. Its 32-bit words live in the low halves of V::Lane (what lies above is
 // unspecified), so that the 64-bit product of a round needs no repacking: high() and low() read
-// the product where it lies. See DESIGN notes in docs/performance.md.
+// the product where it lies. See docs/performance.md.
 //
 // Leaf files only: everything here has internal linkage.
 #pragma once

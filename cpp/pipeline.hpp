@@ -63,8 +63,7 @@ template <class V, class Sink>
 void run_stretch(const Plan& plan, u64 first, u64 n, Sink& sink) {
   Generator<V> group(plan, first);
   const int steps = group.steps();
-  const int portion =
-      steps == 0 ? kGroupWords : (kGroupWords + group.pauses() - 1) / group.pauses();
+  const int portion = Generator<V>::words_per_pause(plan);
   u64 block = first / kBlockElements;
   const u64 end_block = (first + n + kBlockElements - 1) / kBlockElements;
   const unsigned skip = static_cast<unsigned>(first % kBlockElements);

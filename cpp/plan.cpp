@@ -30,7 +30,6 @@ Plan keyed(u64 seed, u64 stream) {
 
 Plan mask_plan(u64 threshold, u64 seed, u64 stream) {
   Plan plan = keyed(seed, stream);
-  plan.threshold = threshold;
   plan.top = static_cast<u32>(threshold >> 32);
   plan.tail = static_cast<u32>(threshold);
   plan.plane_first = 0;

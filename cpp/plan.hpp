@@ -25,6 +25,11 @@ inline constexpr int kNormalIndexBits = 57;  // two deviates to a block, block n
 inline constexpr u64 kBlockElements = 128;   // bits of one Philox block
 inline constexpr u64 kOne = u64{1} << kThresholdBits;
 
+// What a kernel draws at a time: six chains of eight lanes (AVX-512). Work is best cut between
+// groups.
+inline constexpr int kGroupBlocks = 48;
+inline constexpr u64 kGroupElements = kGroupBlocks * kBlockElements;
+
 // Philox4x32-10: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 inline constexpr int kRounds = 10;
 inline constexpr u32 kMul0 = 0xD2511F53;
@@ -41,9 +46,8 @@ struct Plan {
   u32 key1[kRounds];
   u32 stream_lo;
   u32 stream_hi;
-  u64 threshold;  // T; the element is dropped when u(i) < T
-  u32 top;        // T's high bits, 0 .. 256, compared with the bit planes
-  u32 tail;       // T's low 32 bits, compared with the tail word when the planes tie
+  u32 top;   // T's high bits, 0 .. 256, compared with the bit planes
+  u32 tail;  // T's low 32 bits, compared with the tail word when the planes tie
   // The planes that decide, most significant first: plane_first .. plane_last. None when
   // plane_first > plane_last: then every element is kept (top == 0) or dropped (top != 0).
   int plane_first;

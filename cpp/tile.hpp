@@ -184,9 +184,7 @@ void pass_tiles(const Plan& plan, const Operation& operation, const Tile* draw, 
   }
   ColumnFeed<Sink> feed(operation, *apply);
   if (draw != nullptr) {
-    // A group is worth this many words of the tile that is applied, shared among its pauses.
-    const int pauses = Generator<V>(plan, 0).pauses();
-    const int portion = pauses == 0 ? kGroupWords : (kGroupWords + pauses - 1) / pauses;
+    const int portion = Generator<V>::words_per_pause(plan);
     const auto share = [&] { feed.give(portion); };
     TileDrawing<V, decltype(share)>(plan, *draw, share).run_all();
   }
