@@ -8,71 +8,19 @@
 
 #include "dispatch.hpp"
 #include "engine.hpp"
+#include "memory.hpp"
 #include "parallel.hpp"
+#include "window.hpp"
 
 namespace simdrop {
 namespace {
 
-constexpr u64 kChunk = 4 * kGranule;  // bits that are held at a time
 // Runs of elements that share a bit and are longer than this are scaled or filled one by one;
 // the bits of shorter ones are written out for each element first.
 constexpr u64 kLongRun = 256;
 
 // Rows of bits that are repeated are written out if they are no longer than this.
 constexpr u64 kLongestPeriod = kGranule / 2;
-
-struct Bits {
-  const u64* words;
-  u64 first;  // within the words
-  u64 n;
-};
-
-// Keep bits of the small mask, drawn a chunk at a time where they are asked for.
-class Window {
- public:
-  Window(const Plan& plan, u64 offset, u64 size) : plan_(plan), offset_(offset), size_(size) {}
-
-  // At least one and at most n bits from bit `first` on.
-  Bits get(u64 first, u64 n) {
-    if (first < low_ || first >= high_) {
-      low_ = first;
-      high_ = first + std::min(kChunk, size_ - first);
-      active_table().packed(plan_, offset_ + low_, high_ - low_, bits_, false);
-    }
-    return {bits_, first - low_, std::min(n, high_ - first)};
-  }
-  void restart() { low_ = high_ = 0; }
-  bool kept(u64 bit) {
-    const Bits b = get(bit, 1);
-    return (b.words[b.first / 64] >> (b.first % 64) & 1) != 0;
-  }
-
- private:
-  const Plan& plan_;
-  u64 offset_, size_;
-  u64 low_ = 0, high_ = 0;
-  alignas(64) u64 bits_[kChunk / 64 + 1] = {};
-};
-
-// Writes each bit `repeat` times, the first of them `phase` times fewer; returns how many bits were
-// written. `to` has a word to spare.
-u64 spread(const Bits& bits, u64 repeat, u64 phase, u64* to) {
-  u64 word = 0;
-  u64 filled = 0;  // bits of `word`
-  u64 run = repeat - phase;
-  for (u64 k = bits.first; k < bits.first + bits.n; ++k, run = repeat) {
-    const u64 fill = 0 - (bits.words[k / 64] >> (k % 64) & 1);
-    word |= fill << filled;
-    for (filled += run; filled >= 64;) {
-      *to++ = word;
-      filled -= 64;
-      word = fill;
-    }
-    word &= (u64{1} << filled) - 1;
-  }
-  *to = word;
-  return bits.n * repeat - phase;
-}
 
 // What the inner dimension, one stretch of memory, does with the bits.
 struct Pattern {
@@ -116,7 +64,7 @@ class Worker {
         length_(static_cast<u64>(loop.shape.back())),
         step_(loop.steps.back()),
         pattern_(pattern),
-        stream_(x.size() * item_ >= kStreamBytes),
+        stream_(writes_around_caches(x.size() * item_)),
         in_place_(x.data == y.data),
         leave_kept_(operation.scale == 1.0 && operation.shift == 0.0),
         dense_y_(step_[1] == static_cast<i64>(item_)) {

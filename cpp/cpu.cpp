@@ -1,5 +1,6 @@
 #include "cpu.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -89,10 +90,26 @@ std::string cpu_name() {
   text.erase(text.find_last_not_of(' ') + 1);
   return text;
 }
+
+std::uint64_t last_level_cache() {
+  // One subleaf for each cache, smallest first: AMD's leaf, and Intel's of the same layout.
+  const bool amd = cpuid(0x80000000, 0).a >= 0x8000001D && bit(cpuid(0x80000001, 0).c, 22);
+  if (!amd && cpuid(0, 0).a < 4) return 0;
+  std::uint64_t largest = 0;
+  for (std::uint32_t i = 0; i < 8; ++i) {
+    const Registers r = cpuid(amd ? 0x8000001D : 4, i);
+    if ((r.a & 31) == 0) break;  // no more caches
+    const std::uint64_t line = (r.b & 0xFFF) + 1, partitions = (r.b >> 12 & 0x3FF) + 1,
+                        ways = (r.b >> 22) + 1, sets = std::uint64_t{r.c} + 1;
+    largest = std::max(largest, line * partitions * ways * sets);
+  }
+  return largest;
+}
 #else
 bool cpu_has_avx2() { return false; }
 bool cpu_has_avx512() { return false; }
 std::string cpu_name() { return ""; }
+std::uint64_t last_level_cache() { return 0; }
 #endif
 
 }  // namespace simdrop

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "dispatch.hpp"
+#include "memory.hpp"
 #include "parallel.hpp"
 
 namespace simdrop {
@@ -17,7 +18,7 @@ constexpr u64 kChunk = 4 * kGranule;
 void contiguous(const Plan& plan, u64 first, DType dtype, const Operation& operation, const u8* x,
                 u8* y, u64 n, int threads) {
   const u64 size = item_size(dtype);
-  const bool stream = x != y && n * size >= kStreamBytes;
+  const bool stream = x != y && writes_around_caches(n * size);
   const DropoutKernel kernel =
       active_table().dropout[static_cast<int>(operation.op)][static_cast<int>(dtype)];
   parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {

@@ -20,9 +20,6 @@ struct Draw {
 inline constexpr u64 kGranule = kGroupElements;
 // Below this a second thread costs more than it brings (waking it takes some microseconds).
 inline constexpr u64 kWorthwhile = 10 * kGranule;
-// Out of place, arrays that exceed the caches are written around them: the lines of the output
-// need not be read first. Smaller ones are likely to be read again soon.
-inline constexpr u64 kStreamBytes = u64{8} << 20;
 
 // In all of the following x and y have one shape and dtype; they are the same memory or disjoint.
 

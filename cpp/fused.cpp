@@ -5,6 +5,7 @@
 #include "dispatch.hpp"
 #include "engine.hpp"
 #include "gather.hpp"
+#include "memory.hpp"
 #include "parallel.hpp"
 
 namespace simdrop {
@@ -58,7 +59,7 @@ void dropout_fused(const Draw& draw, Op op, double scale, const View& x, const V
   const u64 item = item_size(x.dtype);
   const Pieces from(x), beside(other), to(y);
   const bool dense = from.is_dense() && beside.is_dense() && to.is_dense();
-  const bool stream = y.data != x.data && y.data != other.data && n * item >= kStreamBytes;
+  const bool stream = y.data != x.data && y.data != other.data && writes_around_caches(n * item);
   parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
     Operation part = shared;
     if (dense) {

@@ -1,0 +1,33 @@
+#include "memory.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "cpu.hpp"
+
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
+namespace simdrop {
+
+u64 stream_bytes() {
+  constexpr u64 kMiB = u64{1} << 20;
+  static const u64 bytes = std::clamp<u64>(last_level_cache() / 2, 8 * kMiB, 64 * kMiB);
+  return bytes;
+}
+
+bool writes_around_caches(u64 bytes) { return bytes > stream_bytes(); }
+
+void ask_for_large_pages([[maybe_unused]] void* data, [[maybe_unused]] u64 bytes) {
+#if defined(__linux__) && defined(MADV_HUGEPAGE)
+  if (bytes < kLargePageBytes) return;
+  constexpr std::uintptr_t kPage = 4096;
+  const auto address = reinterpret_cast<std::uintptr_t>(data);
+  const std::uintptr_t begin = (address + kPage - 1) / kPage * kPage;
+  const std::uintptr_t end = (address + bytes) / kPage * kPage;
+  (void)madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
+}
+
+}  // namespace simdrop
