@@ -54,9 +54,11 @@ class Affine {
 
   template <bool kStream>
   void words(const u64* w, int n, const unsigned char* x, unsigned char* y) {
+    // stores to y may change anything but what is held in registers
+    const Vector scale = scale_, shift = shift_, dropped = dropped_;
     for (; n > 0; --n, ++w, x += 64 * sizeof(T), y += 64 * sizeof(T))
       map64<V, T, kStream>(*w, x, y, [&](Vector value, const u64& bits, int v, int) {
-        return V::choose(bits, v, value * scale_ + shift_, dropped_);
+        return V::choose(bits, v, value * scale + shift, dropped);
       });
   }
   void partial(u64 w, unsigned, unsigned char* buffer) { words<false>(&w, 1, buffer, buffer); }
@@ -117,8 +119,9 @@ class Residual {
   void add(const u64& bits, const unsigned char* x, unsigned char* y,
            const unsigned char* residual) {
     const unsigned char* const bias = bias_ + at_ * sizeof(T);
+    const Vector scale = scale_;
     map64<V, T, kStream>(bits, x, y, [&](Vector value, const u64& w, int v, int offset) {
-      const Vector sum = (value + V::widen(T{}, bias + offset)) * scale_;
+      const Vector sum = (value + V::widen(T{}, bias + offset)) * scale;
       return V::widen(T{}, residual + offset) + V::choose(w, v, sum, V::template splat<T>(0.0));
     });
   }

@@ -109,21 +109,29 @@ struct Avx2 {
     const __m128i high = scaled_half(_mm256_extracti128_si256(h, 1), s);
     return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
   }
-  // Nearest even at bit 16; the result is the upper half, what lies below is unspecified.
+  // Nearest even at bit 16; the result is the upper half, what lies below is unspecified. A NaN
+  // that came from a bfloat16 and was made quiet has zeros below: nothing is carried.
   static __m256i rounded(__m256 f) {
     const __m256i u = _mm256_castps_si256(f);
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
-    const __m256i up = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7FFF)), odd);
-    const __m256i quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
-    return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(up), _mm256_castsi256_ps(quiet),
-                                                _mm256_cmp_ps(f, f, _CMP_UNORD_Q)));
+    return _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7FFF)), odd);
+  }
+  // The same for two vectors at once, which become the even and the odd elements of 16 bits.
+  static __m256i rounded(__m256 even, __m256 odd) {
+    const __m256i a = _mm256_castps_si256(even), b = _mm256_castps_si256(odd);
+    const __m256i upper = _mm256_blend_epi16(_mm256_srli_epi32(a, 16), b, 0xAA);
+    const __m256i lower = _mm256_blend_epi16(a, _mm256_slli_epi32(b, 16), 0xAA);
+    const __m256i one = _mm256_set1_epi16(1);
+    const __m256i biased = _mm256_adds_epu16(lower, _mm256_and_si256(upper, one));
+    // the carry of biased + 0x7FFF
+    const __m256i half = _mm256_avg_epu16(biased, _mm256_set1_epi16(0x7FFE));
+    return _mm256_add_epi16(upper, _mm256_srli_epi16(half, 15));
   }
   static __m256i scaled(Bfloat, const unsigned char* x, const u64* w, int v, __m256 s) {
     const __m256i u = kept16(x, w, v);
     const __m256 even = _mm256_castsi256_ps(_mm256_slli_epi32(u, 16));
     const __m256 odd = _mm256_castsi256_ps(_mm256_and_si256(u, _mm256_set1_epi32(-65536)));
-    const __m256i a = _mm256_srli_epi32(rounded(_mm256_mul_ps(even, s)), 16);
-    return _mm256_blend_epi16(a, rounded(_mm256_mul_ps(odd, s)), 0xAA);
+    return rounded(_mm256_mul_ps(even, s), _mm256_mul_ps(odd, s));
   }
 
   template <class T, bool kStream, class S>

@@ -89,12 +89,12 @@ struct Neon {
     const float16x8_t y = vcvt_high_f16_f32(low, vmulq_f32(vcvt_high_f32_f16(h), s));
     return vreinterpretq_u8_u16(vandq_u16(vreinterpretq_u16_f16(y), kept16(w, v)));
   }
-  // Nearest even at bit 16; the result is the upper half, what lies below is unspecified.
+  // Nearest even at bit 16; the result is the upper half, what lies below is unspecified. A NaN
+  // that came from a bfloat16 and was made quiet has zeros below: nothing is carried.
   static uint32x4_t rounded(float32x4_t f) {
     const uint32x4_t u = vreinterpretq_u32_f32(f);
     const uint32x4_t odd = vandq_u32(vshrq_n_u32(u, 16), vdupq_n_u32(1));
-    const uint32x4_t up = vaddq_u32(vaddq_u32(u, vdupq_n_u32(0x7FFF)), odd);
-    return vbslq_u32(vceqq_f32(f, f), up, vorrq_u32(u, vdupq_n_u32(0x400000)));
+    return vaddq_u32(vaddq_u32(u, vdupq_n_u32(0x7FFF)), odd);
   }
   static uint8x16_t scaled(Bfloat, const unsigned char* x, u64 w, int v, float32x4_t s) {
     const uint16x8_t b = vreinterpretq_u16_u8(vld1q_u8(x));
