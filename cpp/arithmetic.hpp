@@ -3,6 +3,7 @@
 // verb (V::apply) each instruction set has for itself because it is what nearly all calls do.
 //
 //   words<kStream>(w, n, x, y)   64 * n elements from x to y
+//   prefetch(ahead)              asks for what words() will read beside x, so many bytes ahead
 //   partial(w, n, buffer)        the first n of 64 elements in place
 //
 // Leaf files only: everything here has internal linkage.
@@ -37,6 +38,7 @@ class Scale {
     V::template apply<T, kStream>(w, n, x, y, scale_);
   }
   void partial(u64 w, unsigned, unsigned char* buffer) { words<false>(&w, 1, buffer, buffer); }
+  void prefetch(u64) const {}
 
  private:
   decltype(V::template splat<T>(1.0)) scale_;
@@ -62,6 +64,7 @@ class Affine {
       });
   }
   void partial(u64 w, unsigned, unsigned char* buffer) { words<false>(&w, 1, buffer, buffer); }
+  void prefetch(u64) const {}
 
  private:
   Vector scale_, shift_, dropped_;
@@ -84,6 +87,7 @@ class Other {
     p_ += n * sizeof(T);
     return buffer;
   }
+  void prefetch(u64 ahead) const { prefetch64<T>(p_ + ahead); }
 
  private:
   const unsigned char* p_;
@@ -113,6 +117,7 @@ class Residual {
     add<false>(w, buffer, buffer, residual_.next(n, residual));
     advance(n);
   }
+  void prefetch(u64 ahead) const { residual_.prefetch(ahead); }
 
  private:
   template <bool kStream>
@@ -152,6 +157,7 @@ class Blend {
     alignas(64) unsigned char other[64 * sizeof(T)] = {};
     blend<false>(w, buffer, buffer, other_.next(n, other));
   }
+  void prefetch(u64 ahead) const { other_.prefetch(ahead); }
 
  private:
   template <bool kStream>

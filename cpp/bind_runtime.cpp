@@ -74,8 +74,8 @@ Examples
   m.def(
       "check_threads", [](const py::object& threads) { thread_count(threads); },
       py::arg("threads"));
-  m.def("stream_bytes", &stream_bytes,
-        "Return the size above which a result that is not in place is written around the caches.");
+  m.def("cache_bytes", &cache_bytes,
+        "Return how many bytes a call may touch before they are taken to be in memory.");
   m.def("cpu_name", &cpu_name, "Return what the processor calls itself; empty if it does not say.");
   m.def("get_num_threads", &num_threads, R"(Return how many threads a large array is spread over.
 

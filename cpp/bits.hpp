@@ -33,6 +33,25 @@ inline int lowest_bit(u64 w) {  // w != 0
 #endif
 }
 
+// Asks for the cache line of an address, which need not exist.
+inline void prefetch_line(const void* address) {
+#if defined(_MSC_VER) && !defined(__clang__)
+#if defined(_M_X64)
+  _mm_prefetch(static_cast<const char*>(address), _MM_HINT_T0);
+#else
+  __prefetch(address);
+#endif
+#else
+  __builtin_prefetch(address);
+#endif
+}
+
+// The same for the lines of 64 elements.
+template <class T>
+inline void prefetch64(const unsigned char* p) {
+  for (u64 line = 0; line < 64 * sizeof(T); line += 64) prefetch_line(p + line);
+}
+
 inline u64 low_mask(unsigned bits) {  // bits <= 64
   return bits >= 64 ? ~u64{0} : (u64{1} << bits) - 1;
 }

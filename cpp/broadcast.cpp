@@ -64,8 +64,8 @@ class Worker {
         length_(static_cast<u64>(loop.shape.back())),
         step_(loop.steps.back()),
         pattern_(pattern),
-        stream_(writes_around_caches(x.size() * item_)),
         in_place_(x.data == y.data),
+        traffic_(traffic_of((in_place_ ? 1 : 2) * x.size() * item_, in_place_)),
         leave_kept_(operation.scale == 1.0 && operation.shift == 0.0),
         dense_y_(step_[1] == static_cast<i64>(item_)) {
     std::fill(std::begin(ones_), std::end(ones_), ~u64{0});
@@ -73,11 +73,11 @@ class Worker {
     const u64 none[2] = {};
     std::memset(pattern64_, 0, sizeof(pattern64_));
     apply_(none, 0, 64 / item_, operation, pattern64_, static_cast<i64>(item_), pattern64_,
-           static_cast<i64>(item_), false);
+           static_cast<i64>(item_), Traffic::near);
   }
 
   ~Worker() {
-    if (stream_) active_table().fence();
+    if (traffic_ != Traffic::near) active_table().fence();
   }
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
@@ -96,8 +96,8 @@ class Worker {
   }
 
  private:
-  void apply(const Bits& bits, const u8*& x, u8*& y, bool stream = false) {
-    apply_(bits.words, bits.first, bits.n, operation_, x, step_[0], y, step_[1], stream);
+  void apply(const Bits& bits, const u8*& x, u8*& y) {
+    apply_(bits.words, bits.first, bits.n, operation_, x, step_[0], y, step_[1], traffic_);
     x += static_cast<i64>(bits.n) * step_[0];
     y += static_cast<i64>(bits.n) * step_[1];
   }
@@ -105,7 +105,7 @@ class Worker {
   void own_bits(u64 n, const u8* x, u8* y, u64 bit) {
     while (n != 0) {
       const Bits bits = window_.get(bit, n);
-      apply(bits, x, y, stream_ && !in_place_);
+      apply(bits, x, y);
       n -= bits.n;
       bit += bits.n;
     }
@@ -130,7 +130,7 @@ class Worker {
 
   // The processor's own prefetchers lose the thread at a gap.
   void prefetch(const u8* x) const {
-    if (!stream_ || (leave_kept_ && in_place_)) return;
+    if (traffic_ == Traffic::near || (leave_kept_ && in_place_)) return;
     for (int line = 0; line < 32; ++line) __builtin_prefetch(x + 64 * line);
   }
 
@@ -140,15 +140,15 @@ class Worker {
       y += static_cast<i64>(n) * step_[1];
       return;
     }
-    for (; n != 0; n -= std::min(n, kGranule))
-      apply({ones_, 0, std::min(n, kGranule)}, x, y, stream_ && !in_place_);
+    for (; n != 0; n -= std::min(n, kGranule)) apply({ones_, 0, std::min(n, kGranule)}, x, y);
   }
 
   // Dropped elements are written and never read.
   void drop(u64 n, const u8*& x, u8*& y) {
     x += static_cast<i64>(n) * step_[0];
     if (dense_y_) {
-      active_table().fill(pattern64_, y, n * item_, stream_);
+      active_table().fill(pattern64_, y, n * item_,
+                          traffic_ == Traffic::near ? Traffic::near : Traffic::around);
       y += n * item_;
       return;
     }
@@ -162,7 +162,7 @@ class Worker {
       const u64 wanted = std::min((phase + n + r - 1) / r, kGranule / r);
       const Bits bits = window_.get(bit, wanted);
       const u64 m = std::min(n, spread(bits, r, phase, written_));
-      apply({written_, 0, m}, x, y, stream_ && !in_place_);
+      apply({written_, 0, m}, x, y);
       n -= m;
       bit += bits.n;
     }
@@ -180,7 +180,7 @@ class Worker {
     }
     while (n != 0) {
       const u64 m = std::min(n, tiled_ - phase);
-      apply({written_, phase, m}, x, y, stream_ && !in_place_);
+      apply({written_, phase, m}, x, y);
       n -= m;
       phase = 0;
     }
@@ -217,7 +217,9 @@ class Worker {
   u64 item_, length_;
   Steps step_;
   Pattern pattern_;
-  bool stream_, in_place_, leave_kept_, dense_y_;
+  bool in_place_;
+  Traffic traffic_;
+  bool leave_kept_, dense_y_;
   u64 tiled_ = 0, tiled_bit_ = 0;
   alignas(64) u8 pattern64_[64];
   alignas(64) u64 ones_[kGranule / 64 + 1];

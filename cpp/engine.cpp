@@ -18,11 +18,13 @@ constexpr u64 kChunk = 4 * kGranule;
 void contiguous(const Plan& plan, u64 first, DType dtype, const Operation& operation, const u8* x,
                 u8* y, u64 n, int threads) {
   const u64 size = item_size(dtype);
-  const bool stream = x != y && writes_around_caches(n * size);
+  const bool in_place = x == y;
+  const Traffic traffic = traffic_of((in_place ? 1 : 2) * n * size, in_place);
   const DropoutKernel kernel =
       active_table().dropout[static_cast<int>(operation.op)][static_cast<int>(dtype)];
   parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
-    kernel(plan, first + begin, operation, x + begin * size, y + begin * size, end - begin, stream);
+    kernel(plan, first + begin, operation, x + begin * size, y + begin * size, end - begin,
+           traffic);
   });
 }
 
@@ -39,7 +41,8 @@ void along_rows(const Plan& plan, u64 first, DType dtype, const Operation& opera
       const u64 m = std::min(kChunk, end - chunk);
       table.packed(plan, first + chunk, m, bits, false);
       for_each_run(loop, chunk, chunk + m, [&](u64 i, u64 length, const Steps& at) {
-        apply(bits, i - chunk, length, operation, x + at[0], step[0], y + at[1], step[1], false);
+        apply(bits, i - chunk, length, operation, x + at[0], step[0], y + at[1], step[1],
+              Traffic::near);
       });
     }
   });
@@ -56,8 +59,8 @@ struct Axis {
 // The memory runs along another axis, `rows`: rectangles of that axis and the last one.
 class Tiles {
  public:
-  Tiles(const Loop& loop, std::size_t rows, u64 first, const u8* x, u8* y)
-      : first_(first), x_(x), y_(y) {
+  Tiles(const Loop& loop, std::size_t rows, u64 first, const u8* x, u8* y, bool far)
+      : first_(first), x_(x), y_(y), far_(far) {
     u64 index_step = 1;
     for (std::size_t d = loop.shape.size(); d-- > 0;) {
       const Axis axis{static_cast<u64>(loop.shape[d]), loop.steps[d][0], loop.steps[d][1],
@@ -95,6 +98,7 @@ class Tiles {
               columns_.x_step,
               rows_.y_step,
               columns_.y_step,
+              far_,
               nullptr};
     const auto advance = [&](const Axis& axis, u64 n) {
       tile.first += n * axis.index_step;
@@ -114,6 +118,7 @@ class Tiles {
   u64 first_;
   const u8* x_;
   u8* y_;
+  bool far_;
   Axis rows_{}, columns_{};
   std::vector<Axis> outer_;
   u64 down_, across_;
@@ -121,7 +126,8 @@ class Tiles {
 
 void along_columns(const Plan& plan, u64 first, DType dtype, const Operation& operation,
                    const Loop& loop, std::size_t rows, const u8* x, u8* y, u64 n, int threads) {
-  const Tiles tiles(loop, rows, first, x, y);
+  const bool far = traffic_of((x == y ? 1 : 2) * n * item_size(dtype), true) != Traffic::near;
+  const Tiles tiles(loop, rows, first, x, y, far);
   const TileKernel pass =
       active_table().tile[static_cast<int>(operation.op)][static_cast<int>(dtype)];
   const u64 worthwhile = std::max<u64>(1, kWorthwhile * tiles.count() / n);

@@ -59,13 +59,14 @@ void dropout_fused(const Draw& draw, Op op, double scale, const View& x, const V
   const u64 item = item_size(x.dtype);
   const Pieces from(x), beside(other), to(y);
   const bool dense = from.is_dense() && beside.is_dense() && to.is_dense();
-  const bool stream = y.data != x.data && y.data != other.data && writes_around_caches(n * item);
+  const bool in_place = y.data == x.data || y.data == other.data;
+  const Traffic traffic = traffic_of((in_place ? 2 : 3) * n * item, in_place);
   parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
     Operation part = shared;
     if (dense) {
       part.other = beside.at(begin);
       part.bias_at = begin % part.bias_period;
-      kernel(plan, draw.offset + begin, part, from.at(begin), to.at(begin), end - begin, stream);
+      kernel(plan, draw.offset + begin, part, from.at(begin), to.at(begin), end - begin, traffic);
       return;
     }
     std::vector<u8> buffers(2 * kGathered * item);
@@ -76,7 +77,7 @@ void dropout_fused(const Draw& draw, Op op, double scale, const View& x, const V
       from.gather(i, i + m, values);
       beside.gather(i, i + m, values + kGathered * item);
       part.bias_at = i % part.bias_period;
-      kernel(plan, draw.offset + i, part, values, values, m, false);
+      kernel(plan, draw.offset + i, part, values, values, m, Traffic::near);
       to.scatter(i, i + m, values);
     }
   });

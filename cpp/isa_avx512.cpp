@@ -134,8 +134,9 @@ struct Avx512 {
   // as g++ 12 does it, half a cycle more is spent on every vector.
   template <class M>
   static M mask(const u64* w, int v) {
-    const M* const piece = reinterpret_cast<const M*>(w) + v;
 #if defined(__GNUC__)
+    typedef M __attribute__((may_alias)) Piece;
+    const Piece* const piece = reinterpret_cast<const Piece*>(w) + v;
     M m;
     if constexpr (sizeof(M) == 1)
       asm("kmovb %1, %0" : "=k"(m) : "m"(*piece));
@@ -145,7 +146,7 @@ struct Avx512 {
       asm("kmovd %1, %0" : "=k"(m) : "m"(*piece));
     return m;
 #else
-    return *piece;
+    return reinterpret_cast<const M*>(w)[v];
 #endif
   }
 

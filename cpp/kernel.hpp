@@ -24,13 +24,13 @@ struct Kernels {
 
   template <template <class, class> class Apply, class T>
   static void dropout(const Plan& plan, u64 first, const Operation& operation, const void* x,
-                      void* y, u64 n, bool stream) {
-    if (stream && may_stream<T>(y, n)) {
+                      void* y, u64 n, Traffic traffic) {
+    if (traffic == Traffic::around && may_stream<T>(y, n)) {
       DropoutSink<Apply<V, T>, T, true> sink(operation, x, y);
       run<V>(plan, first, n, sink);
       V::fence();
     } else {
-      DropoutSink<Apply<V, T>, T, false> sink(operation, x, y);
+      DropoutSink<Apply<V, T>, T, false> sink(operation, x, y, traffic != Traffic::near);
       run<V>(plan, first, n, sink);
     }
   }
@@ -57,15 +57,15 @@ struct Kernels {
 
   template <template <class, class> class Apply, class T>
   static void apply(const u64* bits, u64 bit, u64 n, const Operation& operation, const void* x,
-                    i64 x_step, void* y, i64 y_step, bool stream) {
+                    i64 x_step, void* y, i64 y_step, Traffic traffic) {
     if (x_step != sizeof(T) || y_step != sizeof(T)) {
-      StridedSink<Apply<V, T>, T> sink(operation, x, y, x_step, y_step);
+      StridedSink<Apply<V, T>, T> sink(operation, x, y, false, x_step, y_step);
       feed_all(sink, bits, bit, n);
-    } else if (stream && may_stream<T>(y, n)) {
+    } else if (traffic == Traffic::around && may_stream<T>(y, n)) {
       DropoutSink<Apply<V, T>, T, true> sink(operation, x, y);
       feed_all(sink, bits, bit, n, sink.lead(n));
     } else {
-      DropoutSink<Apply<V, T>, T, false> sink(operation, x, y);
+      DropoutSink<Apply<V, T>, T, false> sink(operation, x, y, traffic != Traffic::near);
       feed_all(sink, bits, bit, n);
     }
   }
@@ -80,12 +80,12 @@ struct Kernels {
       pass_tiles<V, StridedSink<Apply<V, T>, T>>(plan, operation, draw, apply);
   }
 
-  static void fill(const void* pattern64, void* y, u64 n, bool stream) {
+  static void fill(const void* pattern64, void* y, u64 n, Traffic traffic) {
     auto* to = static_cast<unsigned char*>(y);
     alignas(64) unsigned char block[64];  // out of reach of `to`: it stays in a register
     __builtin_memcpy(block, pattern64, 64);
     const u64 lead = (64 - reinterpret_cast<std::uintptr_t>(to) % 64) % 64;
-    if (stream && lead % 8 == 0 && n >= 512) {
+    if (traffic == Traffic::around && lead % 8 == 0 && n >= 512) {
       __builtin_memcpy(to, block, lead);
       for (to += lead, n -= lead; n >= 64; n -= 64, to += 64) V::stream64(to, block);
     }

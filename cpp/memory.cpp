@@ -11,13 +11,16 @@
 
 namespace simdrop {
 
-u64 stream_bytes() {
+u64 cache_bytes() {
   constexpr u64 kMiB = u64{1} << 20;
-  static const u64 bytes = std::clamp<u64>(last_level_cache() / 2, 8 * kMiB, 64 * kMiB);
+  static const u64 bytes = std::clamp<u64>(last_level_cache(), 16 * kMiB, 128 * kMiB);
   return bytes;
 }
 
-bool writes_around_caches(u64 bytes) { return bytes > stream_bytes(); }
+Traffic traffic_of(u64 bytes, bool in_place) {
+  if (bytes <= cache_bytes()) return Traffic::near;
+  return in_place ? Traffic::far : Traffic::around;
+}
 
 void ask_for_large_pages([[maybe_unused]] void* data, [[maybe_unused]] u64 bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)

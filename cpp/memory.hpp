@@ -1,18 +1,18 @@
-// How large results are written: through the caches or around them, on pages of which size.
+// Where large arrays are and how they are written: in the caches or in memory, on which pages.
 #pragma once
 
-#include "plan.hpp"
+#include "table.hpp"
 
 namespace simdrop {
 
-// Whether a result of so many bytes, made out of place, is written around the caches. Its lines
-// then need not be read first; a smaller one is likely to be read again while it is in a cache.
-bool writes_around_caches(u64 bytes);
+// What the caches hold: the size of the last level, within 16 .. 128 MiB.
+u64 cache_bytes();
 
-// The size from which on that is so: half the last-level cache, so that source and result fill it;
-// within 8 .. 64 MiB. With a cache of 32 MiB and two threads, 8 MiB are written at 22 G float32/s
-// through the cache and at 9.7 around it, 32 MiB at 7.0 and 7.9.
-u64 stream_bytes();
+// How a call that touches so many bytes of memory moves them. Beyond the caches its result, where
+// it is not in place, is written around them: its lines then need not be read first. A smaller one
+// is likely to be read again while it is in a cache. (With 32 MiB of cache and two threads, 8 MiB
+// are written at 22 G float32/s through the cache and at 9.7 around it, 32 MiB at 7.0 and 7.9.)
+Traffic traffic_of(u64 bytes, bool in_place);
 
 // From this many bytes on it pays to ask for large pages; NumPy asks from the same size on.
 inline constexpr u64 kLargePageBytes = u64{4} << 20;

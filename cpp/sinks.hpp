@@ -7,12 +7,21 @@
 namespace simdrop {
 namespace {
 
+// From memory, lines are asked for so many bytes ahead: 8 KiB hide the latency and leave most of
+// the first cache to the generator. The processor's own prefetcher stops while bits are drawn.
+inline constexpr u64 kAhead = 8192;
+
 // y = what Apply makes of x and the bits, 64 elements per word (arithmetic.hpp).
 template <class Apply, class T, bool kStream>
 class DropoutSink {
+  static constexpr u64 kWordBytes = 64 * sizeof(T);
+
  public:
-  DropoutSink(const Operation& operation, const void* x, void* y, i64 = sizeof(T), i64 = sizeof(T))
+  // `far`: x comes from memory. What is streamed always does.
+  DropoutSink(const Operation& operation, const void* x, void* y, bool far = kStream,
+              i64 = sizeof(T), i64 = sizeof(T))
       : apply_(operation),
+        far_(far),
         x_(static_cast<const unsigned char*>(x)),
         y_(static_cast<unsigned char*>(y)) {}
 
@@ -25,9 +34,20 @@ class DropoutSink {
   }
 
   void words(const u64* w, int n) {
-    apply_.template words<kStream>(w, n, x_, y_);
-    x_ += static_cast<u64>(n) * 64 * sizeof(T);
-    y_ += static_cast<u64>(n) * 64 * sizeof(T);
+    if (!kStream && !far_) return some(w, n);
+    // Every line is asked for, and few at a time: if one is left out or many come at once, more is
+    // lost than won. Afterwards, so that they do not stand in the way of the loads.
+    for (; n > 0; --n, ++w) {
+      some(w, 1);
+      const unsigned char* const next = x_ + kAhead;
+      prefetch64<T>(next < end_ ? next : next + jump_);
+      apply_.prefetch(kAhead);
+    }
+  }
+  // After `bytes` from here on, x goes on elsewhere, `jump` bytes further.
+  void goes_on(u64 bytes, i64 jump) {
+    end_ = x_ + bytes;
+    jump_ = jump;
   }
 
   void partial(u64 w, unsigned n) {
@@ -40,16 +60,25 @@ class DropoutSink {
   }
 
  private:
+  SIMDROP_INLINE void some(const u64* w, int n) {
+    apply_.template words<kStream>(w, n, x_, y_);
+    x_ += static_cast<u64>(n) * kWordBytes;
+    y_ += static_cast<u64>(n) * kWordBytes;
+  }
+
   Apply apply_;
+  bool far_;
   const unsigned char* x_;
   unsigned char* y_;
+  const unsigned char* end_ = nullptr;
+  i64 jump_ = 0;
 };
 
 // The same for elements that lie apart: 64 of them are gathered, computed and scattered.
 template <class Apply, class T>
 class StridedSink {
  public:
-  StridedSink(const Operation& operation, const void* x, void* y, i64 x_step, i64 y_step)
+  StridedSink(const Operation& operation, const void* x, void* y, bool, i64 x_step, i64 y_step)
       : apply_(operation),
         x_(static_cast<const unsigned char*>(x)),
         y_(static_cast<unsigned char*>(y)),
@@ -57,6 +86,7 @@ class StridedSink {
         y_step_(y_step) {}
 
   unsigned lead(u64) const { return 0; }
+  void goes_on(u64, i64) {}
   void words(const u64* w, int n) {
     for (int j = 0; j < n; ++j) partial(w[j], 64);
   }

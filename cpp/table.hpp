@@ -6,16 +6,23 @@
 
 namespace simdrop {
 
+// Where arrays are. It changes how fast a result comes, never the result.
+enum class Traffic : int {
+  near,    // in the caches, or so small that it may be
+  far,     // in memory: what comes next is asked for ahead of time
+  around,  // the same, and stores bypass the caches; out of place only
+};
+
 // y[j] = the operation on x[j] and keep(first + j) for j < n; x == y is allowed, any other
-// overlap is not. `stream` asks for stores that bypass the caches (out of place, large n).
+// overlap is not.
 using DropoutKernel = void (*)(const Plan& plan, u64 first, const Operation& operation,
-                               const void* x, void* y, u64 n, bool stream);
+                               const void* x, void* y, u64 n, Traffic traffic);
 
 // The same with the keep bits given: bit `bit + j` of `bits` for j < n, and elements that lie
 // x_step and y_step bytes apart. Reads at most the words that hold those bits and one more.
-// `stream` counts only where both lie side by side.
+// `traffic` counts only where both lie side by side.
 using ApplyKernel = void (*)(const u64* bits, u64 bit, u64 n, const Operation& operation,
-                             const void* x, i64 x_step, void* y, i64 y_step, bool stream);
+                             const void* x, i64 x_step, void* y, i64 y_step, Traffic traffic);
 
 // Normal deviates (docs/normal-deviates.md) on their way into an array.
 enum class Noise : int {
@@ -39,6 +46,7 @@ struct Tile {
   const unsigned char* x;
   unsigned char* y;
   i64 x_row, x_column, y_row, y_column;  // steps in bytes
+  bool far;                              // see Traffic
   u64* bits;                             // column c's keep bits at c * kTileColumnWords
 };
 // Draws the bits of one tile while the other, whose bits were drawn before, is applied. Either may
@@ -53,7 +61,7 @@ struct KernelTable {
   TileKernel tile[2][kDTypes];
   // y = the pattern over and over, for n bytes; it starts at a multiple of 8 bytes, y at any
   // multiple of the element that it repeats
-  void (*fill)(const void* pattern64, void* y, u64 n, bool stream);
+  void (*fill)(const void* pattern64, void* y, u64 n, Traffic traffic);
   // After stores of `apply` and `fill` around the caches: others see them from here on.
   void (*fence)();
   // z[2 j] and z[2 j + 1] from words 2 j and 2 j + 1

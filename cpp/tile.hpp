@@ -143,11 +143,16 @@ class ColumnFeed {
  private:
   Sink column(u64 c) const {
     return Sink(operation_, tile_.x + static_cast<i64>(c) * tile_.x_column,
-                tile_.y + static_cast<i64>(c) * tile_.y_column, tile_.x_row, tile_.y_row);
+                tile_.y + static_cast<i64>(c) * tile_.y_column, tile_.far, tile_.x_row,
+                tile_.y_row);
   }
 
   void start_column() {
     sink_ = column(column_);
+    if (column_ + 1 < tile_.columns) {
+      const i64 bytes = static_cast<i64>(tile_.rows) * tile_.x_row;
+      sink_.goes_on(static_cast<u64>(bytes), tile_.x_column - bytes);
+    }
     from_ = tile_.bits + column_ * kTileColumnWords;
     shift_ = sink_.lead(tile_.rows);
     if (shift_ != 0) sink_.partial(*from_, shift_);

@@ -194,7 +194,7 @@ def test_a_million_elements(isa: str, p: float) -> None:
 @pytest.mark.parametrize("dtype", ["float16", "float64"])
 def test_results_written_around_the_caches(isa: str, dtype: str, align: tuple[int, int]) -> None:
     # A large result that is not in place; such stores ask for alignment. In place it never happens.
-    x = any_bits(_core.stream_bytes() // np.dtype(dtype).itemsize + 37, dtype)
+    x = any_bits(_core.cache_bytes() // 2 // np.dtype(dtype).itemsize + 37, dtype)
     expected = x.copy()
     mask_of(x.size, 0.1, 5).apply_(expected)
     assert_same_bits(expected[:9999], reference.dropout(x[:9999], 0.1, SEED, STREAM, 5))

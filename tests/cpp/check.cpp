@@ -75,8 +75,8 @@ void Checker::compare(const std::string& what, const unsigned char* got,
 
 template <class T>
 void Checker::dropout_of(const KernelTable& table, DType dtype, const Mask& mask, double scale,
-                         const std::vector<uint64_t>& values, bool in_place, bool bypass_cache,
-                         Places places) {
+                         const std::vector<uint64_t>& values, bool in_place,
+                         simdrop::Traffic traffic, Places places) {
   const std::size_t bytes = mask.n() * sizeof(T);
   std::vector<unsigned char> input(bytes), expected(bytes);
   for (uint64_t j = 0; j < mask.n(); ++j) {
@@ -90,11 +90,13 @@ void Checker::dropout_of(const KernelTable& table, DType dtype, const Mask& mask
   if (in_place) x = y;
   if (bytes != 0) std::memcpy(x, input.data(), bytes);
   table.dropout[0][static_cast<int>(dtype)](plan_of(mask), mask.first, scaling(scale), x, y,
-                                            mask.n(), bypass_cache);
+                                            mask.n(), traffic);
   ++calls_;
   const std::string what =
       name(table, in_place ? "dropout in place" : "dropout", dtype, mask, places) +
-      (bypass_cache ? " around the cache" : "");
+      (traffic == simdrop::Traffic::near  ? ""
+       : traffic == simdrop::Traffic::far ? " far"
+                                          : " around the caches");
   compare(what, y, expected);
   if (!in_place && bytes != 0)
     expect(what + ": changed its input", std::memcmp(x, input.data(), bytes) == 0);
@@ -102,10 +104,10 @@ void Checker::dropout_of(const KernelTable& table, DType dtype, const Mask& mask
 }
 
 void Checker::dropout(const KernelTable& table, DType dtype, const Mask& mask, double scale,
-                      const std::vector<uint64_t>& values, bool in_place, bool bypass_cache,
+                      const std::vector<uint64_t>& values, bool in_place, simdrop::Traffic traffic,
                       Places places) {
   by_dtype(dtype, [&](auto type) {
-    dropout_of<decltype(type)>(table, dtype, mask, scale, values, in_place, bypass_cache, places);
+    dropout_of<decltype(type)>(table, dtype, mask, scale, values, in_place, traffic, places);
   });
 }
 
@@ -139,7 +141,7 @@ void Checker::apply_of(const KernelTable& table, DType dtype, const Mask& mask, 
     bits[place / 64] |= uint64_t{mask.keep(j)} << (place % 64);
   }
   table.apply[0][static_cast<int>(dtype)](bits.data(), first_bit, n, scaling(scale), x, x_step,
-                                          y + start(y_step), y_step, false);
+                                          y + start(y_step), y_step, simdrop::Traffic::near);
   ++calls_;
   const std::string what = name(table, "apply", dtype, mask, places) + " bit " + text(first_bit) +
                            " steps " + std::to_string(x_step) + ", " + std::to_string(y_step);

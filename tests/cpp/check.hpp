@@ -42,7 +42,7 @@ class Checker {
   // `values` gives the bits of the elements of x, of which a dtype takes as many as it has.
   void dropout(const simdrop::KernelTable& table, simdrop::DType dtype, const Mask& mask,
                double scale, const std::vector<std::uint64_t>& values, bool in_place,
-               bool bypass_cache, Places places);
+               simdrop::Traffic traffic, Places places);
   // Keep bits given; steps in bytes.
   void apply(const simdrop::KernelTable& table, simdrop::DType dtype, const Mask& mask,
              std::uint64_t first_bit, double scale, const std::vector<std::uint64_t>& values,
@@ -70,7 +70,7 @@ class Checker {
   template <class T>
   void dropout_of(const simdrop::KernelTable& table, simdrop::DType dtype, const Mask& mask,
                   double scale, const std::vector<std::uint64_t>& values, bool in_place,
-                  bool bypass_cache, Places places);
+                  simdrop::Traffic traffic, Places places);
   template <class T>
   void apply_of(const simdrop::KernelTable& table, simdrop::DType dtype, const Mask& mask,
                 std::uint64_t first_bit, double scale, const std::vector<std::uint64_t>& values,

@@ -17,11 +17,13 @@ using simdrop::KernelTable;
 using simdrop::Noise;
 using simdrop::Op;
 using simdrop::Operation;
+using simdrop::Traffic;
 using std::uint64_t;
 
 constexpr definition::Source kSource{0x0123456789ABCDEF, 42};
 constexpr uint64_t kThreshold = 329853488332;  // p = 0.3
 constexpr uint64_t kFirst = 100;
+constexpr Traffic kTraffic[] = {Traffic::near, Traffic::far, Traffic::around};
 constexpr std::size_t kCapacity = 9000 * 8;
 
 // Finite numbers of either sign; a NaN among two operands may come out with either payload.
@@ -47,11 +49,11 @@ class Family {
   template <class T>
   void all(simdrop::DType dtype, uint64_t n, std::size_t offset) {
     for (const Op op : {Op::scale, Op::affine, Op::residual, Op::blend})
-      for (const bool around : {false, true}) dropout<T>(op, dtype, n, offset, around);
-    for (const bool around : {false, true}) {
-      apply<T>(Op::scale, dtype, n, offset, around);
-      apply<T>(Op::affine, dtype, n, offset, around);
-      fill<T>(n, offset, around);
+      for (const Traffic traffic : kTraffic) dropout<T>(op, dtype, n, offset, traffic);
+    for (const Traffic traffic : kTraffic) {
+      apply<T>(Op::scale, dtype, n, offset, traffic);
+      apply<T>(Op::affine, dtype, n, offset, traffic);
+      fill<T>(n, offset, traffic);
     }
     for (const Noise noise : {Noise::replace, Noise::add, Noise::multiply})
       add_noise<T>(noise, dtype, n, offset);
@@ -94,7 +96,7 @@ class Family {
   }
 
   template <class T>
-  void dropout(Op op, simdrop::DType dtype, uint64_t n, std::size_t offset, bool around) {
+  void dropout(Op op, simdrop::DType dtype, uint64_t n, std::size_t offset, Traffic traffic) {
     constexpr uint64_t period = 96;
     const std::vector<T> x = values<T>(n, 0), other = values<T>(n, 1000);
     std::vector<T> bias = values<T>(period + 64, 5000);
@@ -117,12 +119,12 @@ class Family {
     if (n != 0) std::memcpy(from, x.data(), n * sizeof(T));
     const simdrop::Plan plan = simdrop::mask_plan(kThreshold, kSource.seed, kSource.stream);
     table_.dropout[static_cast<int>(op)][static_cast<int>(dtype)](plan, kFirst, o, from, y, n,
-                                                                  around);
+                                                                  traffic);
     compare("dropout", n, y, answer.data(), n * sizeof(T));
   }
 
   template <class T>
-  void apply(Op op, simdrop::DType dtype, uint64_t n, std::size_t offset, bool around) {
+  void apply(Op op, simdrop::DType dtype, uint64_t n, std::size_t offset, Traffic traffic) {
     const std::vector<T> x = values<T>(n, 0);
     std::vector<T> answer(n);
     std::vector<uint64_t> bits(n / 64 + 2, 0xB72D9A5C00FF1E37);
@@ -137,16 +139,16 @@ class Family {
           expected(op, (bits[(bit + j) / 64] >> ((bit + j) % 64) & 1) != 0, o, x[j], T{}, T{});
     unsigned char* y = y_.place(n * sizeof(T), offset, Side::end);
     table_.apply[static_cast<int>(op)][static_cast<int>(dtype)](bits.data(), bit, n, o, x.data(),
-                                                                sizeof(T), y, sizeof(T), around);
+                                                                sizeof(T), y, sizeof(T), traffic);
     compare("apply", n, y, answer.data(), n * sizeof(T));
   }
 
   template <class T>
-  void fill(uint64_t n, std::size_t offset, bool around) {
+  void fill(uint64_t n, std::size_t offset, Traffic traffic) {
     const std::vector<T> pattern(64 / sizeof(T), value<T>(5));
     const std::vector<T> answer(n, value<T>(5));
     unsigned char* y = y_.place(n * sizeof(T), offset, Side::end);
-    table_.fill(pattern.data(), y, n * sizeof(T), around);
+    table_.fill(pattern.data(), y, n * sizeof(T), traffic);
     table_.fence();
     compare("fill", n, y, answer.data(), n * sizeof(T));
   }

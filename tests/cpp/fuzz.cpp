@@ -55,6 +55,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                (form & 64) != 0 ? harness::Side::start : harness::Side::end};
   const double scale =
       1.0 + std::ldexp(static_cast<double>(in.number(4)), -static_cast<int>(in.number(1) % 40));
+  const simdrop::Traffic traffic = (form & 128) == 0 ? simdrop::Traffic::near
+                                   : n % 2 == 0      ? simdrop::Traffic::far
+                                                     : simdrop::Traffic::around;
   const std::uint64_t first_bit = in.number(1);
   const auto x_step = static_cast<std::int64_t>(in.number(1) % 48) - 24;
   auto y_step = static_cast<std::int64_t>(in.number(1) % 48) - 24;
@@ -67,10 +70,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   for (const simdrop::KernelTable* table : simdrop::available_tables()) {
     switch (what % 8) {
       case 0:
-        checker.dropout(*table, dtype, mask, scale, values, true, (form & 128) != 0, places);
+        checker.dropout(*table, dtype, mask, scale, values, true, traffic, places);
         break;
       case 1:
-        checker.dropout(*table, dtype, mask, scale, values, false, (form & 128) != 0, places);
+        checker.dropout(*table, dtype, mask, scale, values, false, traffic, places);
         break;
       case 2:
         if (x_step != 0 || values.size() == 1)

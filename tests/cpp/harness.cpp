@@ -23,6 +23,7 @@ using harness::Places;
 using harness::Side;
 using simdrop::DType;
 using simdrop::KernelTable;
+using simdrop::Traffic;
 using std::uint64_t;
 
 constexpr DType kDTypes[] = {DType::f16, DType::bf16, DType::f32, DType::f64};
@@ -47,9 +48,11 @@ void check_all(Checker& checker, const KernelTable& table, const Mask& mask, DTy
   static const std::vector<uint64_t> values = harness::special_values();
   const double scale = scale_of(mask.threshold);
   const bool in_place = mask.n() % 2 == 0;
-  checker.dropout(table, dtype, mask, scale, values, in_place, false, places);
+  checker.dropout(table, dtype, mask, scale, values, in_place,
+                  mask.n() % 3 == 0 ? Traffic::far : Traffic::near, places);
   const std::size_t offset = mask.n() * kItem[static_cast<int>(dtype)] % 64;
-  checker.dropout(table, dtype, mask, scale, values, false, true, {0, offset, places.side});
+  checker.dropout(table, dtype, mask, scale, values, false, Traffic::around,
+                  {0, offset, places.side});
   checker.packed(table, mask, false, places);
   checker.bytes(table, mask, mask.n() % 3 == 0, places);
   checker.count(table, mask);
@@ -91,8 +94,8 @@ void check_probabilities(Checker& checker, const KernelTable& table, bool quick)
     for (const uint64_t threshold : thresholds) {
       mask.threshold = threshold;
       for (const DType dtype : kDTypes) {
-        checker.dropout(table, dtype, mask, scale_of(threshold), values, true, false, {});
-        checker.dropout(table, dtype, mask, 1.0, values, false, false, {});  // classic
+        checker.dropout(table, dtype, mask, scale_of(threshold), values, true, Traffic::far, {});
+        checker.dropout(table, dtype, mask, 1.0, values, false, Traffic::near, {});  // classic
       }
       for (const bool invert : {false, true}) {
         checker.packed(table, mask, invert, {});
@@ -116,11 +119,12 @@ void check_addresses(Checker& checker, const KernelTable& table, bool quick) {
       for (const std::size_t x : {std::size_t{0}, std::size_t{1}, std::size_t{32}, y}) {
         const DType dtype = kDTypes[(x + y / 2) % 4];
         const Places places{x, y, (x + y) % 2 == 0 ? Side::end : Side::start};
-        checker.dropout(table, dtype, mask, 1.25, values, false, true, places);
-        checker.dropout(table, dtype, mask, 1.25, values, false, false, places);
+        checker.dropout(table, dtype, mask, 1.25, values, false, Traffic::around, places);
+        checker.dropout(table, dtype, mask, 1.25, values, false, Traffic::near, places);
       }
       for (const DType dtype : kDTypes)
-        checker.dropout(table, dtype, mask, 1.25, values, true, y % 3 == 0, {0, y, Side::end});
+        checker.dropout(table, dtype, mask, 1.25, values, true,
+                        y % 3 == 0 ? Traffic::around : Traffic::far, {0, y, Side::end});
       checker.packed(table, mask, false, {0, y, Side::end});
       checker.bytes(table, mask, false, {0, y, Side::start});
     }
@@ -242,7 +246,7 @@ void time_kernels(const KernelTable& table) {
     const char* names[] = {"f16", "bf16", "f32", "f64"};
     for (int d = 0; d < 4; ++d)
       std::printf("%s %.2f  ", names[d],
-                  rate([&] { table.dropout[0][d](plan, 0, {}, to, to, n, false); }));
+                  rate([&] { table.dropout[0][d](plan, 0, {}, to, to, n, Traffic::near); }));
     std::printf("packed %.2f  ", rate([&] { table.packed(plan, 0, n, to, false); }));
     std::printf("bytes %.2f  ", rate([&] { table.bytes(plan, 0, n, to, false); }));
     uint64_t kept = 0;

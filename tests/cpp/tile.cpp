@@ -34,8 +34,18 @@ void Checker::tile(const simdrop::KernelTable& table, simdrop::DType dtype,
   std::memcpy(memory, input.data(), bytes);
   std::vector<std::uint64_t> bits(2 * simdrop::kTileColumns * simdrop::kTileColumnWords + 1);
   const auto i = [](std::size_t n) { return static_cast<std::int64_t>(n); };
-  simdrop::Tile now{rows,    columns,  first,   row_step, memory,     memory,
-                    i(item), i(pitch), i(item), i(pitch), bits.data()};
+  simdrop::Tile now{rows,
+                    columns,
+                    first,
+                    row_step,
+                    memory,
+                    memory,
+                    i(item),
+                    i(pitch),
+                    i(item),
+                    i(pitch),
+                    (first + rows) % 3 == 0,
+                    bits.data()};
   simdrop::Tile again = now;
   again.bits += simdrop::kTileColumns * simdrop::kTileColumnWords;
   const simdrop::Plan plan = simdrop::mask_plan(threshold, source.seed, source.stream);
