@@ -34,13 +34,13 @@ View dense(std::uintptr_t address, DType dtype, const std::vector<i64>& shape) {
 // y = keep ? x * scale + shift : dropped for dense elements; scale 0 stands for 1 / q. The same
 // address twice is in place, another y was just allocated; overlap is the caller's error. Uses at
 // most `threads` threads. An empty `noise` has a bit for each element, another one is the shape of
-// the mask.
+// the mask. The first element takes the bit at `offset`.
 void run(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
          const std::vector<i64>& noise, int dtype, int threads, double p, u64 seed, u64 stream,
-         double scale, double shift, double dropped) {
+         double scale, double shift, double dropped, u64 offset) {
   if (!(p >= 0 && p <= 1) || dtype < 0 || dtype >= kDTypes || threads < 1)
     throw py::value_error("dropout_pointers: an argument is out of range");
-  const Draw draw{threshold_of(p), seed, stream, 0};
+  const Draw draw{threshold_of(p), seed, stream, offset};
   if (scale == 0) scale = draw.threshold == kOne ? 1.0 : 1.0 / keep_probability(draw.threshold);
   Operation operation;
   operation.op = shift == 0 && dropped == 0 ? Op::scale : Op::affine;
@@ -62,8 +62,9 @@ void run(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
 }
 
 void dropout_pointers(std::uintptr_t x, std::uintptr_t y, i64 n, int dtype, int threads, double p,
-                      u64 seed, u64 stream, double scale, double shift, double dropped) {
-  run(x, y, {n}, {}, dtype, threads, p, seed, stream, scale, shift, dropped);
+                      u64 seed, u64 stream, double scale, double shift, double dropped,
+                      u64 offset) {
+  run(x, y, {n}, {}, dtype, threads, p, seed, stream, scale, shift, dropped, offset);
 }
 
 std::vector<i64> lengths(const py::tuple& shape) {
@@ -81,7 +82,7 @@ void dropout_shared_pointers(std::uintptr_t x, std::uintptr_t y, const py::tuple
   for (std::size_t d = 0; d < bits.size(); ++d)
     if (whole[d] < 0 || (bits[d] != whole[d] && bits[d] != 1))
       throw py::value_error("dropout_pointers: an argument is out of range");
-  run(x, y, whole, bits, dtype, threads, p, seed, stream, scale, shift, dropped);
+  run(x, y, whole, bits, dtype, threads, p, seed, stream, scale, shift, dropped, 0);
 }
 
 }  // namespace
@@ -89,10 +90,16 @@ void dropout_shared_pointers(std::uintptr_t x, std::uintptr_t y, const py::tuple
 void bind_pointers(py::module_& m) {
   m.def("dropout_pointers", &dropout_pointers, py::arg("x"), py::arg("y"), py::arg("n"),
         py::arg("dtype"), py::arg("threads"), py::arg("p"), py::arg("seed"), py::arg("stream"),
-        py::arg("scale"), py::arg("shift"), py::arg("dropped"));
+        py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("offset") = 0);
   m.def("dropout_shared_pointers", &dropout_shared_pointers, py::arg("x"), py::arg("y"),
         py::arg("shape"), py::arg("noise"), py::arg("dtype"), py::arg("threads"), py::arg("p"),
         py::arg("seed"), py::arg("stream"), py::arg("scale"), py::arg("shift"), py::arg("dropped"));
+  m.def(
+      "ask_for_large_pages",
+      [](std::uintptr_t address, u64 bytes) {
+        ask_for_large_pages(reinterpret_cast<void*>(address), bytes);
+      },
+      py::arg("address"), py::arg("bytes"));
   m.def("pointer_calls", [] { return calls.load(std::memory_order_relaxed); });
 }
 

@@ -1,4 +1,4 @@
-"""Kernels for PyTorch's own dropout operators, in the form that its dispatcher calls.
+"""Kernels for PyTorch's own dropout operators, and for attention with dropout, in the form that its dispatcher calls.
 
 What is not taken goes to PyTorch's own implementation, which stays registered under the keys named here.
 """
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from simdrop.torch import _forms
+from simdrop.torch._attention import attention, serves
 from simdrop.torch._autograd import drop, drop_with_mask
 from simdrop.torch._engines import Engine, Kernels
 from simdrop.torch._memory import Draw, is_plain, takes
@@ -36,11 +37,11 @@ def serve(yes: bool) -> None:
     _serving = yes
 
 
-def _own(op: Any, *args: Any) -> Any:
+def _own(op: Any, *args: Any, **kwargs: Any) -> Any:
     """Call PyTorch's own implementation of an operator that it composes from others."""
     if _traced(_PYTHON_DISPATCHER):  # torch.compile and torch.export have their own compositions
-        return op.decompose(*args)
-    return op._op_dk(_COMPOSITE, *args)
+        return op.decompose(*args, **kwargs)
+    return op._op_dk(_COMPOSITE, *args, **kwargs)
 
 
 def _draw(p: float) -> Draw:
@@ -70,6 +71,27 @@ def _kernel(name: str, form: Form, inplace: bool, dimensions: int = 0) -> Kernel
 
     kernel.__name__ = kernel.__qualname__ = name
     return kernel
+
+
+_attention_op = torch.ops.aten.scaled_dot_product_attention.default
+
+
+def scaled_dot_product_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    **more: bool,  # enable_gqa, where this version of PyTorch has it
+) -> Tensor:
+    """aten::scaled_dot_product_attention; the dropout inside of PyTorch's own arrives here again."""
+    if _serving and 0 < dropout_p < 1 and not any(more.values()) and serves(query, key, value, attn_mask, is_causal):
+        return attention(query, key, value, attn_mask, is_causal, scale, _draw(dropout_p))
+    args = query, key, value, attn_mask, dropout_p, is_causal
+    return _own(_attention_op, *args, scale=scale, **more)
 
 
 _native_dropout_op = torch.ops.aten.native_dropout.default
@@ -111,6 +133,7 @@ _both: dict[str, Kernel] = {
     "alpha_dropout_": _kernel("alpha_dropout_", _forms.alpha, True),
     "feature_alpha_dropout": _kernel("feature_alpha_dropout", _forms.feature_alpha, False, 2),
     "feature_alpha_dropout_": _kernel("feature_alpha_dropout_", _forms.feature_alpha, True, 2),
+    "scaled_dot_product_attention": scaled_dot_product_attention,
 }
 
 # What `install` registers: dispatch key, name of the operator, kernel. CPU is what inference mode reaches.

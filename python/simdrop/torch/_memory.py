@@ -82,6 +82,11 @@ AnyDraw: TypeAlias = "Draw | SharedDraw"
 Layout: TypeAlias = "tuple[int, ...] | None"
 
 
+def is_ordinary(x: Tensor) -> bool:
+    """Return whether `x` is ordinary CPU memory, of whatever type."""
+    return _keys_of(x).raw_repr() in _PLAIN
+
+
 def is_plain(x: Tensor) -> bool:
     """Return whether `x` is ordinary CPU memory of a type that the kernels know."""
     return x.dtype in _CODES and _keys_of(x).raw_repr() in _PLAIN
@@ -111,6 +116,18 @@ def _fill(source: Tensor, y: Tensor, draw: AnyDraw) -> None:
     order = sorted(range(y.dim()), key=lambda d: -strides[d])  # of memory
     whole, bits = tuple(shape[d] for d in order), tuple(mask[d] for d in order)
     _run_shared(source.data_ptr(), y.data_ptr(), whole, bits, _CODES[y.dtype], _threads(), *draw.draw)
+
+
+def drop_part(x: Tensor, y: Tensor, draw: Draw, offset: int) -> None:
+    """Write dropout of `x`, a part of a larger tensor that begins there, to `y`; both in C order, maybe one tensor."""
+    _run(x.data_ptr(), y.data_ptr(), y.numel(), _CODES[y.dtype], _threads(), *draw, offset)
+
+
+def empty(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return a new tensor in C order, on large pages if it is large."""
+    y = like.new_empty(shape)
+    _core.ask_for_large_pages(y.data_ptr(), y.nbytes)
+    return y
 
 
 def dropped(x: Tensor, draw: AnyDraw) -> Tensor:
