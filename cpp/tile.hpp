@@ -47,14 +47,29 @@ class TileDrawing {
   void run_all() {
     for (u64 top = 0; top < tile_.rows; top += 64) {
       const u64 rows = tile_.rows - top < 64 ? tile_.rows - top : 64;
+      strip_ = strips_[top / 64 % kStrips].bits;
       draw_strip(tile_.first + top * tile_.row_step, static_cast<unsigned>(rows));
       transpose64<kWords>(strip_);
-      u64* to = tile_.bits + top / 64;
-      for (u64 c = 0; c < columns_; ++c, to += kTileColumnWords) *to = strip_[c % 64][c / 64];
+      const u64 held = top / 64 % kStrips + 1;
+      if (held == kStrips || top + 64 >= tile_.rows) hand_out(top / 64 + 1 - held, held);
     }
   }
 
  private:
+  // So many strips are held back: their words of a column are next to each other.
+  static constexpr u64 kStrips = 8;
+  struct alignas(64) Strip {
+    u64 bits[64][kWords];
+    u64 apart[8];  // not all strips in one cache set
+  };
+
+  SIMDROP_NOINLINE void hand_out(u64 first, u64 count) const {
+    for (u64 c = 0; c < columns_; ++c) {
+      u64* const to = tile_.bits + c * kTileColumnWords + first;
+      for (u64 k = 0; k < count; ++k) to[k] = strips_[k].bits[c % 64][c / 64];
+    }
+  }
+
   void draw_strip(u64 first, unsigned rows) {
     for (unsigned r = 0; r < rows;) {
       const u64 begin = first + r * tile_.row_step;
@@ -113,7 +128,8 @@ class TileDrawing {
   const Tile& tile_;
   unsigned columns_;
   const Share& share_;
-  alignas(64) u64 strip_[64][kWords] = {};
+  Strip strips_[kStrips] = {};
+  u64 (*strip_)[kWords] = nullptr;
 };
 
 // Applies a tile column by column, a few words at a time.
