@@ -29,6 +29,8 @@ from torch_models import P, Step, Switch, encoder, gpt, loss_curve, mlp, saved_b
 SIZES = ("1Ki", "2Ki", "4Ki", "16Ki", "64Ki", "256Ki", "1Mi", "4Mi", "16Mi")
 QUICK_SIZES = ("1Ki", "64Ki")
 SEEDS = 10
+# Longer than elsewhere: the first calls after the other side's find the caches and the threads as that one left them.
+SAMPLE_SECONDS = 0.02
 # Two samples of ten agree when no epoch's difference of means is larger than this many standard errors. With twenty
 # epochs, one comparison in a few hundred exceeds it by chance.
 AGREE = 4.0
@@ -122,7 +124,12 @@ def operators(dtype: str, size: int, options: argparse.Namespace, switch: Switch
             Statement("PyTorch", code, scope, switch.stock),
             Statement("simdrop", code, scope, switch.simdrop),
         ]
-        taken = alternate(sides, seconds_each=options.seconds, min_rounds=3 if options.quick else 7)
+        taken = alternate(
+            sides,
+            seconds_each=options.seconds,
+            min_rounds=3 if options.quick else 7,
+            sample_seconds=SAMPLE_SECONDS / 10 if options.quick else SAMPLE_SECONDS,
+        )
         fields = {"what": what, "dtype": dtype, "elements": size}
         for name, samples in taken.items():
             yield timed(case, name, samples, **fields)
