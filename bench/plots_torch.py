@@ -9,7 +9,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 from machine import title
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 from plots import mark_caches, plain_numbers, save, size_axis
 
 COLOURS = {"PyTorch": "tab:orange", "simdrop": "#a50f15", "no dropout": "0.6"}
@@ -77,6 +77,9 @@ def _curves(axes: Axes, training: dict[str, Any]) -> None:
         high = [m + s for m, s in zip(mean, spread, strict=True)]
         axes.fill_between(epochs, low, high, color=COLOURS[name], alpha=0.2, linewidth=0)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter(FuncFormatter(plain_numbers))
+    axes.yaxis.set_minor_formatter(FuncFormatter(plain_numbers))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("epoch")
     axes.set_ylabel("training loss")
     axes.set_title(f"Mean and standard deviation over {training['seeds']} seeds", fontsize=10)

@@ -205,6 +205,18 @@ def test_results_written_around_the_caches(isa: str, dtype: str, align: tuple[in
     assert_same_bits(source.array, x, "the input changed")
 
 
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_arrays_that_come_from_memory(isa: str, p: float) -> None:
+    # Larger than the caches, in place: lines are asked for ahead of time, up to the end and beyond. In pieces they
+    # are not.
+    x = any_bits(_core.cache_bytes() // 4 + 37, "float32")
+    expected, mask, piece = x.copy(), mask_of(x.size, p, 5), 1 << 20
+    for start in range(0, x.size, piece):
+        mask[start : start + piece].apply_(expected[start : start + piece])
+    mask.apply_(x)
+    assert_same_bits(x, expected)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dropout_is_the_mask_at_offset_0(isa: str, dtype: str) -> None:
     x = any_bits(3001, dtype).reshape(-1, 1)

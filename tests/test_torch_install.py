@@ -150,6 +150,14 @@ def test_blocks_of_two_threads_overlap() -> None:
 
 
 @pytest.mark.usefixtures("installed")
+def test_results_on_large_pages() -> None:
+    # 4 MiB and more: new memory of that size is advised before it is written, here not from a page's border on.
+    keep = mask_of(5, (5 << 18,), 0.3)
+    y = F.dropout(torch.ones(5 << 18), 0.3)
+    assert torch.equal(y != 0, keep)
+
+
+@pytest.mark.usefixtures("installed")
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.97])
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_dropout_is_the_mask_of_the_seed_from_the_generator(dtype: Any, p: float) -> None:
