@@ -223,9 +223,7 @@ Array from_interface(const char* name, py::handle object) {
   return result;
 }
 
-}  // namespace
-
-Array lend(const char* name, py::handle object) {
+Array taken(const char* name, py::handle object) {
   if (py::isinstance<py::array>(object)) return from_ndarray(name, object);
   if (PyObject_CheckBuffer(object.ptr())) return from_buffer(name, object);
   if (py::hasattr(object, "__dlpack__")) return from_dlpack(name, object);
@@ -236,6 +234,20 @@ Array lend(const char* name, py::handle object) {
       "with the buffer protocol, DLPack on the CPU or __array_interface__, for example "
       "numpy.asarray(" +
       name + ")");
+}
+
+}  // namespace
+
+Array lend(const char* name, py::handle object) {
+  try {
+    return taken(name, object);
+  } catch (py::error_already_set& error) {
+    // The lender's own refusal, for example of a PyTorch tensor that requires a gradient.
+    if (!error.matches(PyExc_BufferError)) throw;
+    const std::string said = py::str(error.value());
+    py::raise_from(error, PyExc_BufferError, (std::string(name) + ": " + said).c_str());
+    throw py::error_already_set();
+  }
 }
 
 }  // namespace simdrop

@@ -111,6 +111,23 @@ def test_memory_of_a_gpu() -> None:
     )
 
 
+class Unwilling:
+    """What a PyTorch tensor that requires a gradient shows."""
+
+    def __dlpack__(self, **_: Any) -> Any:
+        raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)  # kDLCPU
+
+
+def test_memory_that_is_not_lent() -> None:
+    # The lender says why; we say of which argument it speaks.
+    x = x32()
+    refused(lambda: simdrop.dropout_(Unwilling(), 0.5, rng=1), BufferError, "x", "detach")
+    refused(lambda: simdrop.dropout(x, 0.5, rng=1, out=Unwilling()), BufferError, "out", "detach")
+
+
 def test_read_only() -> None:
     x = x32()
     x.flags.writeable = False
