@@ -48,9 +48,11 @@ def test_exit_while_threads_work(threads: int | None, end: str, code: int) -> No
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_a_signal_ends_it(name: str) -> None:
-    end = f"import signal; os.kill(os.getpid(), signal.{name}); time.sleep(30)"
+@pytest.mark.parametrize(("name", "handler"), [("SIGTERM", "SIG_DFL"), ("SIGINT", "default_int_handler")])
+def test_a_signal_ends_it(name: str, handler: str) -> None:
+    # the handler is set because a shell's job in the background starts with SIGINT ignored
+    set_handler = f"import signal; signal.signal(signal.{name}, signal.{handler})"
+    end = f"{set_handler}; os.kill(os.getpid(), signal.{name}); time.sleep(30)"
     code = textwrap.dedent(WORK).format(threads=2, delay=0.01, end=end)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode < 0 or (name == "SIGINT" and "KeyboardInterrupt" in done.stderr), done.stderr
