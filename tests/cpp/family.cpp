@@ -21,8 +21,6 @@ using simdrop::Traffic;
 using std::uint64_t;
 
 constexpr definition::Source kSource{0x0123456789ABCDEF, 42};
-constexpr uint64_t kThreshold = 329853488332;  // p = 0.3
-constexpr uint64_t kFirst = 100;
 constexpr Traffic kTraffic[] = {Traffic::near, Traffic::far, Traffic::around};
 constexpr std::size_t kCapacity = 9000 * 8;
 
@@ -46,17 +44,18 @@ class Family {
   Family(const KernelTable& table, uint64_t& digest)
       : table_(table), digest_(digest), x_(kCapacity), y_(kCapacity) {}
 
-  template <class T>
-  void all(simdrop::DType dtype, uint64_t n, std::size_t offset) {
-    for (const Op op : {Op::scale, Op::affine, Op::residual, Op::blend})
-      for (const Traffic traffic : kTraffic) dropout<T>(op, dtype, n, offset, traffic);
-    for (const Traffic traffic : kTraffic) {
-      apply<T>(Op::scale, dtype, n, offset, traffic);
-      apply<T>(Op::affine, dtype, n, offset, traffic);
-      fill<T>(n, offset, traffic);
+  void all(simdrop::DType dtype, const FamilyCase& numbers) {
+    case_ = numbers;
+    switch (dtype) {
+      case simdrop::DType::f16:
+        return all<definition::Half>(dtype, numbers.n, numbers.offset);
+      case simdrop::DType::bf16:
+        return all<definition::Bfloat>(dtype, numbers.n, numbers.offset);
+      case simdrop::DType::f32:
+        return all<definition::Single>(dtype, numbers.n, numbers.offset);
+      case simdrop::DType::f64:
+        return all<definition::Double>(dtype, numbers.n, numbers.offset);
     }
-    for (const Noise noise : {Noise::replace, Noise::add, Noise::multiply})
-      add_noise<T>(noise, dtype, n, offset);
   }
 
   // The deviates are those of a table that is compared with docs/mask-format.md elsewhere
@@ -75,6 +74,19 @@ class Family {
   uint64_t failures() const { return failures_; }
 
  private:
+  template <class T>
+  void all(simdrop::DType dtype, uint64_t n, std::size_t offset) {
+    for (const Op op : {Op::scale, Op::affine, Op::residual, Op::blend})
+      for (const Traffic traffic : kTraffic) dropout<T>(op, dtype, n, offset, traffic);
+    for (const Traffic traffic : kTraffic) {
+      apply<T>(Op::scale, dtype, n, offset, traffic);
+      apply<T>(Op::affine, dtype, n, offset, traffic);
+      fill<T>(n, offset, traffic);
+    }
+    for (const Noise noise : {Noise::replace, Noise::add, Noise::multiply})
+      add_noise<T>(noise, dtype, n, offset);
+  }
+
   template <class T>
   T expected(Op op, bool keep, const Operation& o, T x, T bias, T other) const {
     using Wide = typename T::Wide;
@@ -97,10 +109,10 @@ class Family {
 
   template <class T>
   void dropout(Op op, simdrop::DType dtype, uint64_t n, std::size_t offset, Traffic traffic) {
-    constexpr uint64_t period = 96;
+    const uint64_t period = case_.period, start = case_.bias_at;
     const std::vector<T> x = values<T>(n, 0), other = values<T>(n, 1000);
     std::vector<T> bias = values<T>(period + 64, 5000);
-    for (uint64_t j = 0; j < 64; ++j) bias[period + j] = bias[j];
+    for (uint64_t j = 0; j < 64; ++j) bias[period + j] = bias[j % period];
     Operation o;
     o.op = op;
     o.scale = 1.25;
@@ -108,17 +120,17 @@ class Family {
     o.dropped = -1.75;
     o.other = other.data();
     o.bias = bias.data();
-    o.bias_at = 7;
+    o.bias_at = start;
     o.bias_period = period;
     std::vector<T> answer(n);
     for (uint64_t j = 0; j < n; ++j)
-      answer[j] = expected(op, kSource.uniform(kFirst + j) >= kThreshold, o, x[j],
-                           bias[(7 + j) % period], other[j]);
+      answer[j] = expected(op, kSource.uniform(case_.first + j) >= case_.threshold, o, x[j],
+                           bias[(start + j) % period], other[j]);
     unsigned char* from = x_.place(n * sizeof(T), 0, Side::end);
     unsigned char* y = y_.place(n * sizeof(T), offset, Side::start);
     if (n != 0) std::memcpy(from, x.data(), n * sizeof(T));
-    const simdrop::Plan plan = simdrop::mask_plan(kThreshold, kSource.seed, kSource.stream);
-    table_.dropout[static_cast<int>(op)][static_cast<int>(dtype)](plan, kFirst, o, from, y, n,
+    const simdrop::Plan plan = simdrop::mask_plan(case_.threshold, kSource.seed, kSource.stream);
+    table_.dropout[static_cast<int>(op)][static_cast<int>(dtype)](plan, case_.first, o, from, y, n,
                                                                   traffic);
     compare("dropout", n, y, answer.data(), n * sizeof(T));
   }
@@ -127,8 +139,8 @@ class Family {
   void apply(Op op, simdrop::DType dtype, uint64_t n, std::size_t offset, Traffic traffic) {
     const std::vector<T> x = values<T>(n, 0);
     std::vector<T> answer(n);
-    std::vector<uint64_t> bits(n / 64 + 2, 0xB72D9A5C00FF1E37);
-    constexpr uint64_t bit = 3;
+    std::vector<uint64_t> bits((case_.first_bit + n) / 64 + 2, 0xB72D9A5C00FF1E37);
+    const uint64_t bit = case_.first_bit;
     Operation o;
     o.op = op;
     o.scale = 1.25;
@@ -190,6 +202,7 @@ class Family {
   const KernelTable& table_;
   uint64_t& digest_;
   Guarded x_, y_;
+  FamilyCase case_;
   uint64_t failures_ = 0;
 };
 
@@ -200,13 +213,19 @@ std::uint64_t check_family(const KernelTable& table, bool quick, std::uint64_t& 
   for (const uint64_t n : {0, 1, 63, 64, 65, 500, 6300}) {
     if (quick && n > 1000) continue;
     for (const std::size_t offset : {std::size_t{0}, std::size_t{8}, std::size_t{24}}) {
-      family.all<definition::Half>(simdrop::DType::f16, n, offset);
-      family.all<definition::Bfloat>(simdrop::DType::bf16, n, offset);
-      family.all<definition::Single>(simdrop::DType::f32, n, offset);
-      family.all<definition::Double>(simdrop::DType::f64, n, offset);
+      for (int d = 0; d < simdrop::kDTypes; ++d)
+        family.all(static_cast<simdrop::DType>(d), {.n = n, .offset = offset});
     }
   }
   for (const uint64_t pairs : {1, 31, 32, 33, 192}) family.deviates(pairs);
+  return family.failures();
+}
+
+std::uint64_t check_family(const KernelTable& table, simdrop::DType dtype,
+                           const FamilyCase& numbers, std::uint64_t& digest) {
+  Family family(table, digest);
+  family.all(dtype, numbers);
+  family.deviates(numbers.n / 2);
   return family.failures();
 }
 

@@ -5,6 +5,7 @@
 
 #include "check.hpp"
 #include "dispatch.hpp"
+#include "family.hpp"
 
 namespace {
 
@@ -68,7 +69,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   while (!in.empty() && values.size() < 64);
 
   for (const simdrop::KernelTable* table : simdrop::available_tables()) {
-    switch (what % 8) {
+    switch (what % 9) {
       case 0:
         checker.dropout(*table, dtype, mask, scale, values, true, traffic, places);
         break;
@@ -102,6 +103,18 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         checker.tile(*table, dtype, mask.source, mask.threshold,
                      mask.first < end ? mask.first : end, row_step, rows, columns, shift % 5 * item,
                      {0, places.y_offset / item * item, places.side});
+        break;
+      }
+      case 8: {
+        const harness::FamilyCase numbers{.n = n % 8000,
+                                          .offset = places.y_offset / 8 * 8,
+                                          .threshold = mask.threshold,
+                                          .first = mask.first,
+                                          .period = 64 + shift,
+                                          .bias_at = first_bit % (64 + shift),
+                                          .first_bit = first_bit};
+        std::uint64_t digest = 0;
+        if (harness::check_family(*table, dtype, numbers, digest) != 0) std::abort();
         break;
       }
       case 6:
