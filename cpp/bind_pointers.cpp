@@ -32,9 +32,9 @@ View dense(std::uintptr_t address, DType dtype, const std::vector<i64>& shape) {
 }
 
 // y = keep ? x * scale + shift : dropped for dense elements; scale 0 stands for 1 / q. The same
-// address twice is in place, another y was just allocated; overlap is the caller's error. Uses at
-// most `threads` threads. An empty `noise` has a bit for each element, another one is the shape of
-// the mask. The first element takes the bit at `offset`.
+// address twice is in place; any other overlap is the caller's error. Uses at most `threads`
+// threads. An empty `noise` has a bit for each element, another one is the shape of the mask. The
+// first element takes the bit at `offset`.
 void run(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
          const std::vector<i64>& noise, int dtype, int threads, double p, u64 seed, u64 stream,
          double scale, double shift, double dropped, u64 offset) {
@@ -53,7 +53,6 @@ void run(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
   if (n == 0) return;
   calls.fetch_add(1, std::memory_order_relaxed);
   const ReleaseGil released(n);
-  if (x != y) ask_for_large_pages(to.data, n * item_size(to.dtype));
   threads = worthwhile_threads(n, threads);
   if (noise.empty())
     dropout(draw, operation, from, to, threads);
@@ -94,6 +93,7 @@ void bind_pointers(py::module_& m) {
   m.def("dropout_shared_pointers", &dropout_shared_pointers, py::arg("x"), py::arg("y"),
         py::arg("shape"), py::arg("noise"), py::arg("dtype"), py::arg("threads"), py::arg("p"),
         py::arg("seed"), py::arg("stream"), py::arg("scale"), py::arg("shift"), py::arg("dropped"));
+  m.attr("LARGE_PAGE_BYTES") = kLargePageBytes;
   m.def(
       "ask_for_large_pages",
       [](std::uintptr_t address, u64 bytes) {

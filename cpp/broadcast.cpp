@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "bits.hpp"
 #include "dispatch.hpp"
 #include "engine.hpp"
 #include "memory.hpp"
@@ -65,7 +66,7 @@ class Worker {
         step_(loop.steps.back()),
         pattern_(pattern),
         in_place_(x.data == y.data),
-        traffic_(traffic_of((in_place_ ? 1 : 2) * x.size() * item_, in_place_)),
+        traffic_(traffic_of(x.size() * item_, in_place_)),
         leave_kept_(operation.scale == 1.0 && operation.shift == 0.0),
         dense_y_(step_[1] == static_cast<i64>(item_)) {
     std::fill(std::begin(ones_), std::end(ones_), ~u64{0});
@@ -131,7 +132,7 @@ class Worker {
   // The processor's own prefetchers lose the thread at a gap.
   void prefetch(const u8* x) const {
     if (traffic_ == Traffic::near || (leave_kept_ && in_place_)) return;
-    for (int line = 0; line < 32; ++line) __builtin_prefetch(x + 64 * line);
+    for (int line = 0; line < 32; ++line) prefetch_line(x + 64 * line);
   }
 
   void keep(u64 n, const u8*& x, u8*& y) {

@@ -18,8 +18,7 @@ constexpr u64 kChunk = 4 * kGranule;
 void contiguous(const Plan& plan, u64 first, DType dtype, const Operation& operation, const u8* x,
                 u8* y, u64 n, int threads) {
   const u64 size = item_size(dtype);
-  const bool in_place = x == y;
-  const Traffic traffic = traffic_of((in_place ? 1 : 2) * n * size, in_place);
+  const Traffic traffic = traffic_of(n * size, x == y);
   const DropoutKernel kernel =
       active_table().dropout[static_cast<int>(operation.op)][static_cast<int>(dtype)];
   parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
@@ -126,7 +125,7 @@ class Tiles {
 
 void along_columns(const Plan& plan, u64 first, DType dtype, const Operation& operation,
                    const Loop& loop, std::size_t rows, const u8* x, u8* y, u64 n, int threads) {
-  const bool far = traffic_of((x == y ? 1 : 2) * n * item_size(dtype), true) != Traffic::near;
+  const bool far = traffic_of(n * item_size(dtype), x == y) != Traffic::near;
   const Tiles tiles(loop, rows, first, x, y, far);
   const TileKernel pass =
       active_table().tile[static_cast<int>(operation.op)][static_cast<int>(dtype)];

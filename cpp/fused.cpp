@@ -60,7 +60,7 @@ void dropout_fused(const Draw& draw, Op op, double scale, const View& x, const V
   const Pieces from(x), beside(other), to(y);
   const bool dense = from.is_dense() && beside.is_dense() && to.is_dense();
   const bool in_place = y.data == x.data || y.data == other.data;
-  const Traffic traffic = traffic_of((in_place ? 2 : 3) * n * item, in_place);
+  const Traffic traffic = traffic_of(n * item, in_place, 2);
   parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
     Operation part = shared;
     if (dense) {

@@ -17,8 +17,9 @@ u64 cache_bytes() {
   return bytes;
 }
 
-Traffic traffic_of(u64 bytes, bool in_place) {
-  if (bytes <= cache_bytes()) return Traffic::near;
+Traffic traffic_of(u64 bytes, bool in_place, u64 operands) {
+  const u64 arrays = operands + (in_place ? 0 : 1);
+  if (arrays * bytes <= cache_bytes()) return Traffic::near;
   return in_place ? Traffic::far : Traffic::around;
 }
 

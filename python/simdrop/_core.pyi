@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 MASK_FORMAT: Final[int]
 INDEX_BITS: Final[int]
+LARGE_PAGE_BYTES: Final[int]
 RANDOM_BITS_PLANE: Final[int]
 NORMAL_INDEX_BITS: Final[int]
 

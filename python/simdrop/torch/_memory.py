@@ -123,41 +123,41 @@ def drop_part(x: Tensor, y: Tensor, draw: Draw, offset: int) -> None:
     _run(x.data_ptr(), y.data_ptr(), y.numel(), _CODES[y.dtype], _threads(), *draw, offset)
 
 
-def empty(like: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return a new tensor in C order, on large pages if it is large."""
-    y = like.new_empty(shape)
-    _core.ask_for_large_pages(y.data_ptr(), y.nbytes)
+def _on_large_pages(y: Tensor) -> Tensor:
+    """Return a tensor whose memory is new, and ask for large pages under it if it is large."""
+    if y.nbytes >= _core.LARGE_PAGE_BYTES:
+        _core.ask_for_large_pages(y.data_ptr(), y.nbytes)
     return y
+
+
+def empty(like: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return a new tensor in C order."""
+    return _on_large_pages(like.new_empty(shape))
 
 
 def dropped(x: Tensor, draw: AnyDraw) -> Tensor:
     """Return dropout of `x`, with the strides that PyTorch's elementwise functions give; elements count over those."""
-    y = _empty_like(x)
-    if x.is_contiguous() or x.stride() == y.stride():
-        _fill(x, y, draw)
-    else:  # not dense: the result is
+    y = _on_large_pages(_empty_like(x))
+    same = x.is_contiguous() or x.stride() == y.stride()
+    if not same:  # x is not dense: the result is
         y.copy_(x)
-        _fill(y, y, draw)
+    _fill(x if same else y, y, draw)
     return y
 
 
 def dropped_as(x: Tensor, draw: AnyDraw, layout: Layout) -> Tensor:
     """Return dropout of `x` with elements counted over a given layout, whatever the strides of `x`."""
-    if layout is None:
-        if x.is_contiguous():  # the usual case
-            y = _empty_like(x)
-            _fill(x, y, draw)
-            return y
-        y = _empty_like(x, memory_format=torch.contiguous_format)
-        same = False
-    else:
+    same = has_layout(x, layout)
+    if layout is not None:
         y = torch.empty_strided(x.shape, layout, dtype=x.dtype, device="cpu")
-        same = x.stride() == layout
-    if same:
-        _fill(x, y, draw)
+    elif same:  # the usual case
+        y = _empty_like(x)
     else:
+        y = _empty_like(x, memory_format=torch.contiguous_format)
+    _on_large_pages(y)
+    if not same:
         y.copy_(x)
-        _fill(y, y, draw)
+    _fill(x if same else y, y, draw)
     return y
 
 
