@@ -19,12 +19,20 @@ PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
 
 
 def arguments(description: str | None, picture: str) -> argparse.Namespace:
-    """Read the command line that all examples have."""
+    """Read the command line that all examples have.
+
+    A quick run leaves the pictures of the documentation alone: without --output it writes into the current directory.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few steps only: shows that it runs")
     parser.add_argument("--seed", type=int, default=20240501, help="seed of everything random")
-    parser.add_argument("--output", type=Path, default=PICTURES / picture, help="where the picture goes")
-    return parser.parse_args()
+    parser.add_argument(
+        "--output", type=Path, help=f"where the picture goes; docs/pictures/{picture}, with --quick ./{picture}"
+    )
+    options = parser.parse_args()
+    if options.output is None:
+        options.output = Path(picture) if options.quick else PICTURES / picture
+    return options
 
 
 def progress(items: Iterable[Any], name: str) -> Iterable[Any]:

@@ -38,3 +38,20 @@ def test_example(script: str, prints: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert prints in done.stdout
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_quick_run_leaves_the_pictures_of_the_documentation_alone(tmp_path: Path) -> None:
+    pictures = EXAMPLES.parent / "docs" / "pictures"
+    before = {path.name: path.read_bytes() for path in pictures.glob("*.png")}
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLES / "overfitting.py"), "--quick"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "overfitting.png").read_bytes().startswith(b"\x89PNG")
+    assert {path.name: path.read_bytes() for path in pictures.glob("*.png")} == before
