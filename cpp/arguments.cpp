@@ -36,27 +36,29 @@ std::string type_name(py::handle value) { return Py_TYPE(value.ptr())->tp_name; 
 
 }  // namespace
 
-double probability(py::handle value) {
+double probability(py::handle value, const char* name) {
   constexpr const char* kAccepted = "a real number from 0 to 1";
   double p;
   if (PyFloat_CheckExact(value.ptr())) {
     p = PyFloat_AS_DOUBLE(value.ptr());
   } else {
-    if (PyBool_Check(value.ptr())) wrong_type("p", value, kAccepted);
+    if (PyBool_Check(value.ptr())) wrong_type(name, value, kAccepted);
     p = PyFloat_AsDouble(value.ptr());
     if (p == -1.0 && PyErr_Occurred()) {
       const bool overflow = PyErr_ExceptionMatches(PyExc_OverflowError);
       PyErr_Clear();
-      if (overflow) wrong_value("p", value, kAccepted);
-      wrong_type("p", value, kAccepted);
+      if (overflow) wrong_value(name, value, kAccepted);
+      wrong_type(name, value, kAccepted);
     }
   }
-  if (!(p >= 0.0 && p <= 1.0)) wrong_value("p", value, kAccepted);
+  if (!(p >= 0.0 && p <= 1.0)) wrong_value(name, value, kAccepted);
   return p;
 }
 
-u64 unsigned_integer(const char* name, py::handle value, u64 last) {
-  const std::string accepted = "an integer from 0 to " + std::to_string(last);
+namespace {
+
+u64 integer_from(u64 first, u64 last, const char* name, py::handle value,
+                 const std::string& accepted) {
   if (PyBool_Check(value.ptr()) || !PyIndex_Check(value.ptr()))
     wrong_type(name, value, accepted.c_str());
   const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
@@ -67,15 +69,24 @@ u64 unsigned_integer(const char* name, py::handle value, u64 last) {
     PyErr_Clear();  // negative, or 2^64 and above
     wrong_value(name, value, accepted);
   }
-  if (number > last) wrong_value(name, value, accepted);
+  if (number < first || number > last) wrong_value(name, value, accepted);
   return number;
+}
+
+std::string between(u64 first, u64 last) {
+  return "an integer from " + std::to_string(first) + " to " + std::to_string(last);
+}
+
+}  // namespace
+
+u64 unsigned_integer(const char* name, py::handle value, u64 last, u64 first) {
+  return integer_from(first, last, name, value, between(first, last));
 }
 
 int thread_count(py::handle value) {
   if (value.is_none()) return 0;
-  const u64 n = unsigned_integer("threads", value, 4096);
-  if (n == 0) wrong_value("threads", value, "None or an integer from 1 to 4096");
-  return static_cast<int>(n);
+  constexpr u64 kMost = 4096;
+  return static_cast<int>(integer_from(1, kMost, "threads", value, "None or " + between(1, kMost)));
 }
 
 bool is_classic(py::handle value) {

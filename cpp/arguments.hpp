@@ -9,10 +9,10 @@
 namespace simdrop {
 
 // A real number in [0, 1]: TypeError or ValueError otherwise.
-double probability(pybind11::handle value);
+double probability(pybind11::handle value, const char* name = "p");
 
-// An integer in 0 .. last (Python int or anything with __index__; not bool).
-u64 unsigned_integer(const char* name, pybind11::handle value, u64 last);
+// An integer in first .. last (Python int or anything with __index__; not bool).
+u64 unsigned_integer(const char* name, pybind11::handle value, u64 last, u64 first = 0);
 
 // None (0: the default) or an integer >= 1.
 int thread_count(pybind11::handle value);

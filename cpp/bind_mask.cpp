@@ -77,13 +77,16 @@ py::array plane_words(const py::object& size, int plane, const py::object& seed,
 void bind_mask(py::module_& m) {
   m.attr("RANDOM_BITS_PLANE") = kRandomBitsPlane;
   m.def(
-      "threshold", [](const py::object& p) { return threshold_of(probability(p)); }, py::arg("p"));
+      "threshold",
+      [](const py::object& p, const char* name) { return threshold_of(probability(p, name)); },
+      py::arg("p"), py::arg("name") = "p");
   m.def(
       "unsigned_integer",
-      [](const char* name, const py::object& value, u64 last) {
-        return unsigned_integer(name, value, last);
+      [](const char* name, const py::object& value, u64 last, u64 first) {
+        return unsigned_integer(name, value, last, first);
       },
-      py::arg("name"), py::arg("value"), py::arg("last"));
+      py::arg("name"), py::arg("value"), py::arg("last"), py::arg("first") = 0);
+  m.def("shown", &shown, py::arg("value"));
   m.def("keep_bytes", &keep_bytes, py::arg("size"), py::arg("p"), py::arg("seed"),
         py::arg("stream"), py::arg("offset"), py::arg("invert"), py::arg("threads"));
   m.def("keep_bits", &keep_bits, py::arg("size"), py::arg("p"), py::arg("seed"), py::arg("stream"),

@@ -37,6 +37,14 @@ struct State {
   }
 };
 
+// Where the constructor of two arguments does not fit: pybind11's own error would list C++ types.
+std::unique_ptr<Stream> refuse(const py::args& args, const py::kwargs& keywords) {
+  const std::string named =
+      keywords.empty() ? "" : " and the names " + shown(py::list(keywords.attr("keys")()));
+  throw py::type_error("Stream: got the arguments " + shown(args) + named +
+                       "; accepted: Stream(seed, stream=0)");
+}
+
 // The seed of the child that takes one stream number (docs/mask-format.md, "Derived seeds").
 u64 child_seed(u64 seed, u64 number) {
   u64 words;
@@ -83,6 +91,7 @@ Examples
                                              stream_number(number));
            }),
            py::arg("seed"), py::arg("stream") = 0)
+      .def(py::init(&refuse))
       .def_property_readonly("seed", &Stream::seed, "The seed.")
       .def_property_readonly(
           "stream", [](const Stream& self) { return as_int(self.number()); },

@@ -81,12 +81,11 @@ def main() -> None:
 
     number = int(np.flatnonzero(data.test_y == 7)[0])
     turned = [rotate(data.test_x[number : number + 1], angle)[0] for angle in angles]
-    means = simdrop.moments(passes(network, np.stack(turned), samples, rng))
+    each = passes(network, np.stack(turned), samples, rng)
     for digit in range(10):
-        line = means.mean[:, digit]
+        line, spread = each[:, :, digit].mean(axis=0), each[:, :, digit].std(axis=0)
         if line.max() > 0.25 or options.quick:
             right.plot(list(angles), line, label=f"{digit}")
-            spread = np.sqrt(means.variance[:, digit])
             right.fill_between(list(angles), np.clip(line - spread, 0, 1), np.clip(line + spread, 0, 1), alpha=0.2)
     for k, image in enumerate(turned[:: max(1, len(turned) // 6)]):
         inset = right.inset_axes((k / 7 + 0.01, 1.02, 0.11, 0.16))

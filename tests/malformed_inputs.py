@@ -155,6 +155,12 @@ def bad_integer(pick: random.Random) -> Any:
 
 def bad_rng(pick: random.Random) -> Any:
     rng = bad_integer(pick)
+    if isinstance(rng, list | tuple):  # sequences and large integers are seeds, but not negative ones
+        return [*rng, -1]
+    if isinstance(rng, int) and rng > 1:
+        return -rng
+    if isinstance(rng, Answers) and isinstance(rng.answer, int):
+        return Answers(-rng.answer)
     return np.random.RandomState(1) if rng is None else rng
 
 

@@ -78,10 +78,11 @@ def test_seed_and_stream(value: Any, error: type[Exception], came: str) -> None:
         refused(lambda: simdrop.Stream(1, value), error, "stream", came)
     x = x32()
     before = x.copy()
-    refused(lambda: simdrop.dropout(x, 0.5, rng=value), error, "(rng|seed)", came)
-    refused(lambda: simdrop.dropout_(x, 0.5, rng=value), error, "(rng|seed)", came)
-    refused(lambda: simdrop.bernoulli(0.5, 3, rng=value), error, "(rng|seed)", came)
-    refused(lambda: simdrop.random_bits(3, rng=value), error, "(rng|seed)", came)
+    if not isinstance(value, int) or value < 0:  # larger ones go through SeedSequence: test_rng.py
+        refused(lambda: simdrop.dropout(x, 0.5, rng=value), error, "rng", came)
+        refused(lambda: simdrop.dropout_(x, 0.5, rng=value), error, "rng", came)
+        refused(lambda: simdrop.bernoulli(0.5, 3, rng=value), error, "rng", came)
+        refused(lambda: simdrop.random_bits(3, rng=value), error, "rng", came)
     np.testing.assert_array_equal(x, before)
     stream = simdrop.Stream(3, 4)
     refused(lambda: stream.restore((value, 0)), error, "(state|seed)", came)
@@ -95,13 +96,6 @@ def test_state(value: Any) -> None:
     stream = simdrop.Stream(3, 4)
     refused(lambda: stream.restore(value), (TypeError, ValueError), "(state|seed)")
     assert stream.state == (3, 4)
-
-
-@pytest.mark.parametrize(
-    ("rng", "came"), [(object(), "object"), ([1, 2], "list"), (np.random.RandomState(1), "RandomState")], ids=repr
-)
-def test_rng(rng: Any, came: str) -> None:
-    refused(lambda: simdrop.dropout(x32(), 0.5, rng=rng), TypeError, "rng", came, "Stream", "Generator")
 
 
 @pytest.mark.parametrize(
@@ -178,7 +172,7 @@ def test_threads(threads: Any, error: type[Exception]) -> None:
         lambda: simdrop.random_bits(9, rng=1, threads=threads),
     )
     for call in calls:
-        refused(call, error, "threads")
+        refused(call, error, "threads", "from 1 to 4096")
     refused(lambda: simdrop.set_num_threads(threads), error, "(n|threads)")
     np.testing.assert_array_equal(x, before)
     assert simdrop.get_num_threads() == count

@@ -14,7 +14,6 @@ import reference
 import simdrop
 from family_cases import SEED
 from helpers import assert_same_bits, ordinary, refused
-from simdrop import layers, schedules
 
 # Members of one array in, one array out: how to call them, the ranks they take, and a shape.
 UNARY: tuple[tuple[str, Callable[..., Any], tuple[int, ...], bool], ...] = (
@@ -261,29 +260,3 @@ def test_fused_is_its_definition(isa: str, dtype: str) -> None:
             same_residual = target if same_x is x else residual
             simdrop.bias_dropout_add(same_x, given, same_residual, 0.3, rng=SEED, out=target)
             assert_same_bits(target, narrow, "into an input")
-
-
-def test_schedules() -> None:
-    assert schedules.constant(0.3)(10**9) == 0.3
-    fall = schedules.linear(0.4, 0.0, 10)
-    assert [fall(s) for s in (0, 5, 10, 11)] == [0.4, 0.2, 0.0, 0.0]
-    assert [schedules.early_dropout(0.2, 5)(s) for s in (4, 5)] == [0.2, 0.0]
-    assert schedules.early_dropout(0.2, 4, decay=True)(2) == 0.1
-    assert [schedules.late_dropout(0.2, 5)(s) for s in (4, 5)] == [0.0, 0.2]
-    assert schedules.stochastic_depth_decay(0.5, 2, 4)(0) == 0.25
-    assert simdrop.linear_decay(0.2, 2) == [0.1, 0.2]
-    assert simdrop.linear_decay(0.2, 0) == []
-    refused(lambda: schedules.constant(1.5), ValueError, "p")
-    refused(lambda: schedules.linear(0, 1, 0), ValueError, "steps")
-    refused(lambda: schedules.stochastic_depth_decay(0.5, 5, 4), ValueError, "layer")
-
-
-def test_monte_carlo_prediction() -> None:
-    layer = layers.Dropout(0.5, rng=3).eval()
-    mean, variance = simdrop.monte_carlo_predict(layer, np.ones(50), 400)
-    assert not layer.training
-    assert abs(mean.mean() - 1) < 6 / math.sqrt(50 * 400)
-    assert abs(variance.mean() - 1) < 0.05
-    again = simdrop.moments(simdrop.monte_carlo_dropout(np.ones(50), 0.5, 400, rng=3))
-    assert abs(again.mean.mean() - 1) < 6 / math.sqrt(50 * 400)
-    refused(lambda: simdrop.monte_carlo_predict(layer, np.ones(2), 0), ValueError, "samples")

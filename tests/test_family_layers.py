@@ -82,7 +82,7 @@ def test_backward_is_the_derivative(name: str, make: Any, shape: Any, more: Any,
 @each
 def test_it_resumes_bit_exactly(name: str, make: Any, shape: Any, more: Any) -> None:
     x, others = inputs(name, shape, more)
-    schedule = schedules.linear(0.1, 0.6, 5)
+    schedule = schedules.Linear(0.1, 0.6, 5)
     layer = make(schedule)
     layer(x, **others)
     layer(x, **others)
@@ -120,12 +120,12 @@ def test_it_holds_numbers_and_no_bits(name: str, make: Any, shape: Any, more: An
 
 
 def test_a_schedule_gives_p() -> None:
-    layer = layers.Dropout(schedules.late_dropout(1.0, 2), rng=1)
+    layer = layers.Dropout(schedules.LateDropout(1.0, 2), rng=1)
     x = np.ones(4)
     assert [float(layer(x).sum()) for _ in range(3)] == [4.0, 4.0, 0.0]
     assert layer.step == 3
     assert layer.current_p == 1.0
-    assert "late_dropout" in repr(layer)
+    assert "LateDropout" in repr(layer)
 
 
 def test_errors() -> None:

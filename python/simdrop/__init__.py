@@ -45,7 +45,7 @@ from simdrop._functional import bernoulli, dropout, dropout_, random_bits
 from simdrop._fused import bias_dropout_add, bias_dropout_add_backward
 from simdrop._gaussian import Noise, gaussian_dropout, gaussian_noise, normal
 from simdrop._mask import Mask
-from simdrop._monte_carlo import Moments, moments, monte_carlo_dropout, monte_carlo_predict
+from simdrop._monte_carlo import Moments, monte_carlo_dropout, monte_carlo_predict
 from simdrop._paths import drop_path, linear_decay, stochastic_depth
 from simdrop._recurrent import locked_dropout, zoneout, zoneout_backward
 from simdrop._tokens import TokenMask, embedding_dropout, embedding_dropout_backward, patch_dropout
@@ -94,7 +94,6 @@ __all__ = [
     "layers",
     "linear_decay",
     "locked_dropout",
-    "moments",
     "monte_carlo_dropout",
     "monte_carlo_predict",
     "normal",

@@ -11,7 +11,7 @@ from simdrop._core import Stream
 from simdrop._draw import next_mask, nothing_dropped
 from simdrop._mask import Mask, Scaling
 from simdrop._rng import RNG, as_stream
-from simdrop._shapes import NoiseShape, Shape, as_noise_shape, as_shape
+from simdrop._shapes import NoiseShape, Shape, as_noise_shape, as_shape, shares_bits
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,7 +110,7 @@ def dropout(
     if not training:
         result = _core.infer(x, out, p, scaling, threads)
         return (result, nothing_dropped(result)) if return_mask else result
-    if noise_shape is not None or broadcast_dims:
+    if shares_bits(noise_shape, broadcast_dims):
         bits = as_noise_shape(_core.shape_of(x), noise_shape, broadcast_dims)
         return next_mask(x, p, rng, bits, out=out, scaling=scaling, threads=threads, return_mask=return_mask)
     stream = as_stream(rng)

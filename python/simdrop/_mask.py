@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
+import copyreg
 import math
 import operator
-from typing import Any, Literal, SupportsIndex, TypeAlias, TypeVar
+from typing import Any, Literal, NoReturn, SupportsFloat, SupportsIndex, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from simdrop import _core
-from simdrop._mask_numbers import MaskNumbers
-from simdrop._shapes import NoiseShape
+from simdrop._shapes import Dims, NoiseShape, Shape, as_noise_shape, as_shape
+
+_LAST_INTEGER = 2**64 - 1
+_INDICES = 1 << _core.INDEX_BITS
 
 Scaling: TypeAlias = Literal["inverted", "classic"]
 ArrayT = TypeVar("ArrayT")
 
 
-class Mask(MaskNumbers):
+class Mask:
     """Which elements of an array of some shape are dropped.
 
     A mask is a value: a few numbers from which every bit can be computed when it is needed. It can be applied
-    to any array of its shape, applied again to the gradient, sliced, compared, pickled. Backward passes keep the
-    mask, never its bits.
+    to any array of its shape, applied again, sliced, compared, pickled. It is no array: ``numpy.asarray(mask)`` makes
+    the booleans of `keep`, and ``x * mask`` is refused, because `apply` scales too.
 
     Element ``i`` (C order in `shape`, plus `offset`) is dropped if and only if ``u(i) < threshold``, where
     ``u(i)`` is a 40-bit uniform integer computed from ``(seed, stream, i)`` with Philox4x32-10 [1]_. See
@@ -42,7 +45,7 @@ class Mask(MaskNumbers):
         Lets elements share a bit: one entry for each dimension, 1 where all elements along it share, None (or the
         length) where each has its own. Bits are then numbered in C order of `noise_shape`. This is Keras' argument
         of that name.
-    broadcast_dims : sequence of int, keyword only
+    broadcast_dims : int or sequence of int, keyword only
         The dimensions that share, as Flax has it; another way to say `noise_shape`.
 
     Raises
@@ -72,7 +75,95 @@ class Mask(MaskNumbers):
            [ True,  True,  True,  True]])
     """
 
-    __slots__ = ()
+    __slots__ = ("_noise_shape", "_numbers", "_shape")
+    __module__ = "simdrop"  # where it is public; pickles name it so
+
+    _shape: tuple[int, ...]
+    _noise_shape: tuple[int, ...]
+    _numbers: tuple[float, int, int, int]  # p, seed, stream, offset
+
+    def __init__(
+        self,
+        shape: Shape,
+        p: SupportsFloat,
+        *,
+        seed: SupportsIndex,
+        stream: SupportsIndex = 0,
+        offset: SupportsIndex = 0,
+        noise_shape: NoiseShape = None,
+        broadcast_dims: Dims = (),
+    ) -> None:
+        lengths = as_shape("shape", shape)
+        bits = as_noise_shape(lengths, noise_shape, broadcast_dims)
+        size = math.prod(lengths)
+        if size > _INDICES:
+            raise ValueError(f"shape: got {lengths}, {size} elements; accepted: at most 2**58")
+        _core.threshold(p)  # refuses what is not a probability
+        numbers = (
+            float(p),
+            _core.unsigned_integer("seed", seed, _LAST_INTEGER),
+            _core.unsigned_integer("stream", stream, _LAST_INTEGER),
+            _core.unsigned_integer("offset", offset, _INDICES - size),
+        )
+        object.__setattr__(self, "_shape", lengths)
+        object.__setattr__(self, "_noise_shape", bits)
+        object.__setattr__(self, "_numbers", numbers)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the arrays it applies to."""
+        return self._shape
+
+    @property
+    def noise_shape(self) -> tuple[int, ...]:
+        """Shape of its bits: `shape`, with 1 along dimensions whose elements share one."""
+        return self._noise_shape
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return len(self._shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self._shape)
+
+    @property
+    def p(self) -> float:
+        """The probability of dropping an element, as it was given."""
+        return self._numbers[0]
+
+    @property
+    def seed(self) -> int:
+        """The seed, below 2**64."""
+        return self._numbers[1]
+
+    @property
+    def stream(self) -> int:
+        """The stream number, below 2**64."""
+        return self._numbers[2]
+
+    @property
+    def offset(self) -> int:
+        """Index of the first element."""
+        return self._numbers[3]
+
+    @property
+    def threshold(self) -> int:
+        """The integer T = round(p * 2**40): an element is dropped when its 40-bit number is below it."""
+        return _core.threshold(self.p)
+
+    @property
+    def keep_probability(self) -> float:
+        """The exact probability of keeping an element, q = 1 - T / 2**40."""
+        return ((1 << 40) - self.threshold) / (1 << 40)
+
+    @property
+    def scale(self) -> float:
+        """What inverted dropout multiplies kept elements with, 1 / q; infinity if nothing is ever kept."""
+        q = self.keep_probability
+        return 1 / q if q else math.inf
 
     def apply(self, x: Any, *, out: Any = None, scaling: Scaling = "inverted", threads: int | None = None) -> Any:
         """Return `x` with the dropped elements set to +0 and the kept ones scaled.
@@ -257,13 +348,57 @@ class Mask(MaskNumbers):
             raise IndexError(f"index: got {at}; accepted: {-length} to {length - 1}")
         return self._part(tuple(rest), at % length * row, tuple(bits))
 
+    def __len__(self) -> int:
+        if not self._shape:
+            raise TypeError("len() of a mask without dimensions")
+        return self._shape[0]
+
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
+        """Return `keep`, as NumPy asks for it."""
+        if copy is False:
+            raise ValueError("copy: got False; accepted: None or True, because a mask has no bits in memory to share")
+        return self.keep().astype(np.bool_ if dtype is None else dtype, copy=False)
+
+    def _refuse(self, *others: object, **options: object) -> NoReturn:
+        raise TypeError(
+            "a Mask is no array and takes part in no arithmetic; write mask.apply(x) for dropout, "
+            "or mask.keep() for the booleans"
+        )
+
+    __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __add__ = __radd__ = __sub__ = __rsub__ = _refuse
+    __and__ = __rand__ = __or__ = __ror__ = __xor__ = __rxor__ = __matmul__ = __rmatmul__ = __invert__ = _refuse
+    __array_ufunc__ = _refuse  # where NumPy brings ``x * mask``
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Mask cannot be changed; make another one instead of setting {name!r}")
+
+    __delattr__ = __setattr__  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mask):
+            return NotImplemented
+        return (self._shape, self._noise_shape, self._numbers) == (other._shape, other._noise_shape, other._numbers)
+
+    def __hash__(self) -> int:
+        return hash((self._shape, self._noise_shape, self._numbers))
+
+    def __repr__(self) -> str:
+        p, seed, stream, offset = self._numbers
+        shared = "" if self._noise_shape == self._shape else f", noise_shape={self._noise_shape}"
+        return f"simdrop.Mask({self._shape}, {p!r}, seed={seed}, stream={stream}, offset={offset}{shared})"
+
     def __reduce__(self) -> tuple[Any, ...]:
-        shared = () if self._noise_shape == self._shape else (self._noise_shape,)
-        return _from_numbers, (self._shape, *self._numbers, *shared)
+        # The format of pickles: the public name, and the arguments by theirs.
+        p, seed, stream, offset = self._numbers
+        state = {"shape": self._shape, "p": p, "seed": seed, "stream": stream, "offset": offset}
+        if self._noise_shape != self._shape:
+            state["noise_shape"] = self._noise_shape
+        return copyreg.__newobj__, (Mask,), state  # type: ignore[attr-defined]
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Mask.__init__(self, **state)
 
 
-def _from_numbers(
-    shape: tuple[int, ...], p: float, seed: int, stream: int, offset: int, noise_shape: NoiseShape = None
-) -> Mask:
-    """Make a mask from what its pickle holds; the name and the arguments are part of the format."""
-    return Mask(shape, p, seed=seed, stream=stream, offset=offset, noise_shape=noise_shape)
+def _from_numbers(shape: tuple[int, ...], p: float, seed: int, stream: int, offset: int) -> Mask:
+    """Load the pickles of early versions, which name this function."""
+    return Mask(shape, p, seed=seed, stream=stream, offset=offset)

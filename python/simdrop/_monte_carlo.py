@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import ModuleType
 from typing import Any, NamedTuple, SupportsFloat, SupportsIndex
 
 import numpy as np
@@ -22,8 +24,9 @@ class Moments(NamedTuple):
     Examples
     --------
     >>> import numpy as np, simdrop
-    >>> simdrop.moments(np.array([1.0, 3.0])).variance
-    np.float64(1.0)
+    >>> from simdrop import layers
+    >>> simdrop.monte_carlo_predict(layers.Dropout(0.5, rng=42), np.ones(4), 2).variance
+    array([0., 1., 0., 1.])
     """
 
     mean: Array
@@ -73,8 +76,8 @@ def monte_carlo_dropout(
     >>> y
     array([[2., 2., 0., 0.],
            [2., 0., 2., 0.]])
-    >>> simdrop.moments(y).mean
-    array([2., 1., 1., 0.])
+    >>> y.mean(axis=0), y.var(axis=0)
+    (array([2., 1., 1., 0.]), array([0., 1., 1., 0.]))
     """
     n = _core.unsigned_integer("samples", samples, 2**32)
     shape = (n, *_core.shape_of(x))
@@ -89,19 +92,7 @@ def monte_carlo_dropout(
     return (result, mask) if return_mask else result
 
 
-def moments(samples: Array) -> Moments:
-    """Return mean and variance over the first axis.
-
-    Examples
-    --------
-    >>> import numpy as np, simdrop
-    >>> simdrop.moments(np.array([[1.0], [3.0]]))
-    Moments(mean=array([2.]), variance=array([1.]))
-    """
-    return Moments(samples.mean(axis=0), samples.var(axis=0))
-
-
-def monte_carlo_predict(model: Callable[[Array], Array], x: Array, samples: SupportsIndex = 20) -> Moments:
+def monte_carlo_predict(model: Callable[[Any], Any], x: Any, samples: SupportsIndex = 20) -> Moments:
     """Run a model several times with its dropout on, and return mean and variance of what it predicts.
 
     Only a running sum is kept (Welford's algorithm), so any number of samples needs the memory of two.
@@ -109,8 +100,12 @@ def monte_carlo_predict(model: Callable[[Array], Array], x: Array, samples: Supp
     Parameters
     ----------
     model : callable
-        From an input to a prediction. Objects with an attribute ``training`` are switched to training and back.
-    x : ndarray
+        From an input to a prediction. It is switched to training for the passes, and every part of it back to what it
+        was before, also after an error. Switched are the model, by its method ``train`` where it has one (PyTorch's
+        do), and all objects with an attribute ``training`` that its attributes, lists, tuples and dictionaries hold.
+        Parts that keep running statistics (``running_mean``: batch normalisation) stay as they are. What a plain
+        function calls cannot be switched.
+    x : array
         The input of every pass.
     samples : int
         Number of passes, at least 1.
@@ -119,6 +114,12 @@ def monte_carlo_predict(model: Callable[[Array], Array], x: Array, samples: Supp
     -------
     Moments
 
+    Raises
+    ------
+    RuntimeError
+        If no pass drew anything: no layer of this package took a number of its stream, and all predictions (of two
+        or more) are the same bits.
+
     Examples
     --------
     >>> import numpy as np, simdrop
@@ -126,21 +127,66 @@ def monte_carlo_predict(model: Callable[[Array], Array], x: Array, samples: Supp
     >>> simdrop.monte_carlo_predict(layers.Dropout(0.5, rng=42), np.ones(4), 2)
     Moments(mean=array([2., 1., 0., 1.]), variance=array([0., 1., 0., 1.]))
     """
-    n = _core.unsigned_integer("samples", samples, 2**32)
-    if n == 0:
-        raise ValueError("samples: got 0; accepted: 1 and above")
-    before = getattr(model, "training", None)
-    try:
-        if before is not None:
-            model.training = True  # type: ignore[attr-defined]
-        mean = np.asarray(model(x)).copy()
+    n = _core.unsigned_integer("samples", samples, 2**32, 1)
+    with switched_to_training(model) as parts:
+        streams = [part.stream for part in parts if isinstance(getattr(part, "stream", None), _core.Stream)]
+        before = [stream.state for stream in streams]
+        first = _predicted(model, x)
+        mean = first.copy()
         squares = np.zeros_like(mean)
+        same = True
         for t in range(2, n + 1):
-            y = np.asarray(model(x))
+            y = _predicted(model, x)
+            same = same and y.tobytes() == first.tobytes()
             change = y - mean
             mean = mean + change / t
             squares = squares + change * (y - mean)
-    finally:
-        if before is not None:
-            model.training = before  # type: ignore[attr-defined]
+        if n > 1 and same and before == [stream.state for stream in streams]:
+            raise RuntimeError(
+                f"model: got the same prediction from all {n} passes, so nothing was dropped in them; accepted: a "
+                "model whose layers can be switched to training by its method train() or are found in its attributes"
+            )
     return Moments(mean, squares / n)
+
+
+def _predicted(model: Callable[[Any], Any], x: Any) -> Array:
+    """Return one prediction as an array, cut off from PyTorch's graph of gradients if it is a tensor."""
+    y = model(x)
+    return np.asarray(y.detach() if hasattr(y, "detach") else y)
+
+
+@contextmanager
+def switched_to_training(model: Any) -> Iterator[list[Any]]:
+    """Switch a model and its parts to training, yield the parts, and put each back as it was."""
+    parts = _parts(model)
+    before = [(part, part.training) for part in parts]
+    try:
+        if parts and callable(getattr(model, "train", None)):
+            model.train()
+        for part, mode in before:
+            part.training = mode if hasattr(part, "running_mean") else True
+        yield parts
+    finally:
+        for part, mode in before:
+            part.training = mode
+
+
+def _parts(model: Any) -> list[Any]:
+    """List a model and all that it holds, directly or not, with an attribute ``training`` that is a boolean."""
+    found: list[Any] = []
+    seen: set[int] = set()
+    waiting = [model]
+    while waiting:
+        thing = waiting.pop()
+        if id(thing) in seen or isinstance(thing, type | ModuleType | np.ndarray | str | bytes | int | float):
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, Mapping):
+            waiting += thing.values()
+        elif isinstance(thing, list | tuple | set | frozenset):
+            waiting += thing
+        else:
+            if isinstance(getattr(thing, "training", None), bool):
+                found.append(thing)
+            waiting += [getattr(thing, "__self__", None), *getattr(thing, "__dict__", {}).values()]
+    return found

@@ -125,6 +125,6 @@ def linear_decay(p_last: SupportsFloat, layers: SupportsIndex) -> list[float]:
     >>> simdrop.linear_decay(0.5, 4)
     [0.125, 0.25, 0.375, 0.5]
     """
-    _core.threshold(p_last)
+    _core.threshold(p_last, "p_last")
     n = _core.unsigned_integer("layers", layers, 2**32)
     return [float(p_last) * layer / n for layer in range(1, n + 1)]

@@ -8,39 +8,67 @@ from __future__ import annotations
 
 import operator
 import os
-from typing import TYPE_CHECKING, SupportsIndex, TypeAlias, Union
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, Union
 
 import numpy as np
 
+from simdrop import _core
 from simdrop._core import Stream
 
 if TYPE_CHECKING:
     from numpy.random import BitGenerator, Generator, SeedSequence
 
-RNG: TypeAlias = Union["Stream", SupportsIndex, "SeedSequence", "Generator", "BitGenerator", None]
+RNG: TypeAlias = Union[
+    "Stream", SupportsIndex, Sequence[SupportsIndex], "SeedSequence", "Generator", "BitGenerator", None
+]
+
+_ACCEPTED = (
+    "None, an integer seed, a sequence of integers, a numpy.random.SeedSequence, Generator or BitGenerator, "
+    "or a simdrop.Stream"
+)
 
 
 def as_stream(rng: RNG) -> Stream:
-    """Return `rng` itself if it is a stream, else a new stream seeded from it."""
+    """Return `rng` itself if it is a stream, else a new stream seeded from it.
+
+    An integer below 2**64 is the seed itself. Larger ones, and sequences, are made into a seed by NumPy's
+    `SeedSequence`, which is what ``numpy.random.default_rng`` does with them.
+    """
     if isinstance(rng, Stream):
         return rng
     if rng is None:
         return Stream(int.from_bytes(os.urandom(8), "little"))
-    if isinstance(rng, np.random.SeedSequence):
-        return Stream(int(rng.generate_state(1, np.uint64)[0]))
     if isinstance(rng, np.random.BitGenerator):
         rng = np.random.Generator(rng)
     if isinstance(rng, np.random.Generator):
         return Stream(int(rng.integers(0, 2**64, dtype=np.uint64)))
-    if isinstance(rng, bool | np.bool_) or not hasattr(type(rng), "__index__"):
-        raise TypeError(
-            f"rng: got {rng!r} ({type(rng).__name__}); accepted: None, an integer seed, a numpy.random.SeedSequence, "
-            "Generator or BitGenerator, or a simdrop.Stream"
-        )
-    return Stream(_seed(operator.index(rng)))
+    if not isinstance(rng, np.random.SeedSequence):
+        entropy = _entropy(rng)
+        if isinstance(entropy, int) and entropy < 2**64:
+            return Stream(entropy)
+        rng = np.random.SeedSequence(entropy)
+    return Stream(int(rng.generate_state(1, np.uint64)[0]))
 
 
-def _seed(seed: int) -> int:
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"rng: got the seed {seed}; accepted: an integer from 0 to {2**64 - 1}")
-    return seed
+def _entropy(rng: Any) -> int | list[int]:
+    """Return an integer or a sequence of integers as Python's own, none of them negative."""
+    entropy: int | list[int]
+    try:
+        entropy = _integer(rng)
+    except TypeError:
+        try:
+            if not isinstance(rng, Sequence | np.ndarray) or isinstance(rng, str | bytes | bytearray | memoryview):
+                raise TypeError
+            entropy = [_integer(value) for value in rng]
+        except TypeError:
+            raise TypeError(f"rng: got {_core.shown(rng)} ({type(rng).__name__}); accepted: {_ACCEPTED}") from None
+    if min(entropy if isinstance(entropy, list) else [entropy], default=0) < 0:
+        raise ValueError(f"rng: got {_core.shown(rng)}; accepted: integers of 0 and above")
+    return entropy
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool | np.bool_):
+        raise TypeError
+    return operator.index(value)

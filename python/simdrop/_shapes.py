@@ -6,38 +6,50 @@ import operator
 from collections.abc import Sequence
 from typing import SupportsIndex, TypeAlias
 
+from simdrop import _core
+
 Shape: TypeAlias = "SupportsIndex | Sequence[SupportsIndex]"
 NoiseShape: TypeAlias = "Sequence[SupportsIndex | None] | None"
+Dims: TypeAlias = "SupportsIndex | Sequence[SupportsIndex]"
 
 
 def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
     """Return a shape as a tuple of lengths, each at least 0."""
-    try:
-        lengths = (operator.index(shape),)  # type: ignore[arg-type]
-    except TypeError:
-        try:
-            if isinstance(shape, bytes | bytearray):
-                raise TypeError
-            lengths = tuple(operator.index(n) for n in shape)  # type: ignore[union-attr, assignment]
-        except TypeError:
-            raise TypeError(f"{name}: got {shape!r}; accepted: an integer or a sequence of integers") from None
+    lengths = as_dims(name, shape)
     if any(n < 0 for n in lengths):
-        raise ValueError(f"{name}: got {shape!r}; accepted: lengths of 0 and above")
+        raise ValueError(f"{name}: got {_core.shown(shape)}; accepted: lengths of 0 and above")
     return lengths
 
 
+def as_dims(name: str, dims: Dims) -> tuple[int, ...]:
+    """Return dimensions, of which a single one may be given as an integer, as a tuple."""
+    try:
+        return (operator.index(dims),)  # type: ignore[arg-type]
+    except TypeError:
+        try:
+            if isinstance(dims, str | bytes | bytearray):
+                raise TypeError
+            return tuple(operator.index(d) for d in dims)  # type: ignore[union-attr]
+        except TypeError:
+            raise TypeError(
+                f"{name}: got {_core.shown(dims)}; accepted: an integer or a sequence of integers"
+            ) from None
+
+
+def shares_bits(noise_shape: NoiseShape, broadcast_dims: Dims) -> bool:
+    """Return whether `noise_shape` or `broadcast_dims` is anything but its default."""
+    return noise_shape is not None or type(broadcast_dims) is not tuple or bool(broadcast_dims)
+
+
 def as_noise_shape(
-    shape: tuple[int, ...], noise_shape: NoiseShape = None, broadcast_dims: Sequence[SupportsIndex] = ()
+    shape: tuple[int, ...], noise_shape: NoiseShape = None, broadcast_dims: Dims = ()
 ) -> tuple[int, ...]:
     """Return the shape of the bits of a mask: its own lengths, and 1 along dimensions that share a bit.
 
     `noise_shape` is Keras' argument (1 is shared, None copies the length), `broadcast_dims` Flax' (the dimensions
     that share); at most one of them may be given.
     """
-    try:
-        dims = tuple(operator.index(d) for d in broadcast_dims)
-    except TypeError:
-        raise TypeError(f"broadcast_dims: got {broadcast_dims!r}; accepted: a sequence of integers") from None
+    dims = as_dims("broadcast_dims", broadcast_dims)
     if noise_shape is None:
         for d in dims:
             if not -len(shape) <= d < len(shape):
@@ -45,11 +57,13 @@ def as_noise_shape(
         shared = {d % len(shape) for d in dims}
         return tuple(1 if d in shared else n for d, n in enumerate(shape))
     if dims:
-        raise ValueError("broadcast_dims: accepted: nothing beside noise_shape, which says the same")
+        raise ValueError(f"broadcast_dims: got {dims}; accepted: nothing beside noise_shape, which says the same")
     try:
         given = tuple(None if n is None else operator.index(n) for n in noise_shape)
     except TypeError:
-        raise TypeError(f"noise_shape: got {noise_shape!r}; accepted: a sequence of integers and None") from None
+        raise TypeError(
+            f"noise_shape: got {_core.shown(noise_shape)}; accepted: a sequence of integers and None"
+        ) from None
     if len(given) != len(shape) or any(n not in (None, 1, length) for n, length in zip(given, shape, strict=False)):
         raise ValueError(
             f"noise_shape: got {given}; accepted: one entry for each length of {shape}, which is 1 (shared), "
