@@ -239,6 +239,7 @@ def python_asan() -> None:
     run(
         *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, ROOT),
         f"-Ccmake.define.SIMDROP_SANITIZE={'address,undefined' if everything else 'address'}",
+        f"-Cbuild-dir={BUILD / 'asan'}",
         *("-Ccmake.build-type=Sanitized", "-Ccmake.define.CMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF"),
         CXXFLAGS="-O1 -g1",
     )
@@ -287,6 +288,30 @@ def package() -> None:
     python = out / "empty" / ("Scripts" if os.name == "nt" else "bin") / "python"
     run(python, "-m", "pip", "install", "--quiet", wheel)
     run(python, ROOT / "tests" / "release" / "smoke.py", cwd=out)
+
+
+@task
+def two_installs() -> None:
+    """Install the package from this tree twice at the same time: the builds share nothing, and leave nothing behind."""
+    site = BUILD / "two-installs"
+    shutil.rmtree(site, ignore_errors=True)
+    site.mkdir(parents=True)
+    before = sorted(BUILD.iterdir())
+    # Debug, because what is built does not matter here.
+    options = ("-Ccmake.build-type=Debug", "-Ccmake.define.CMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *options, "--target"]
+    print("+ twice at once:", *command, site, ROOT, flush=True)
+    folders = [site / "first", site / "second"]
+    environment = {name: value for name, value in os.environ.items() if name != "SKBUILD_BUILD_DIR"}
+    both = [subprocess.Popen([*command, str(folder), str(ROOT)], env=environment) for folder in folders]
+    for code in [process.wait() for process in both]:
+        if code:
+            raise subprocess.CalledProcessError(code, command)
+    if sorted(BUILD.iterdir()) != before:
+        raise subprocess.CalledProcessError(1, f"comparison of {BUILD} before and after")
+    for folder in folders:
+        code = "import simdrop; print(simdrop.__file__, simdrop.dropout(memoryview(bytearray(16)).cast('f'), rng=1))"
+        run(sys.executable, "-c", code, cwd=site, PYTHONPATH=str(folder))
 
 
 @task
