@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -98,3 +100,12 @@ def test_wrong_arguments_of_a_stream(call: Any) -> None:
         call()
     assert "incompatible" not in str(caught.value)
     assert "_core" not in str(caught.value)
+
+
+def test_the_page_about_random_numbers() -> None:
+    page = Path(__file__).parent.parent / "docs" / "random-numbers.md"
+    if not page.is_file():
+        pytest.skip("the documentation is not part of this installation")
+    failed, examples = doctest.testfile(str(page), module_relative=False)
+    assert failed == 0
+    assert examples >= 12
