@@ -57,17 +57,19 @@ py::object apply(const py::object& x, const py::object& out, const py::object& p
 
 // Inference: what training=False gives. Inverted scaling leaves x alone, classic multiplies by q.
 py::object infer(const py::object& x, const py::object& out, const py::object& p,
-                 const py::object& scaling, const py::object& threads) {
+                 const py::object& scaling, const py::object& threads, const char* name) {
   const double q = keep_probability(threshold_of(probability(p)));
   const double scale = is_classic(scaling) ? q : 1.0;
   const int n_threads = thread_count(threads);
-  const Operands operands(x, out);
+  const Operands operands(x, out, name);
   // p = 1 gives +0 for all, never 0 times what was there
   run(operands, {scale == 0.0 ? kOne : 0, 0, 0, 0}, scale, n_threads);
   return operands.result;
 }
 
-py::tuple shape_of(const py::object& x) { return shape_tuple(borrow("x", x).view); }
+py::tuple shape_of(const py::object& x, const char* name) {
+  return shape_tuple(borrow(name, x).view);
+}
 
 }  // namespace
 
@@ -78,8 +80,8 @@ void bind_dropout(py::module_& m) {
         py::arg("stream"), py::arg("offset"), py::arg("scaling"), py::arg("threads"),
         py::arg("shape"));
   m.def("infer", &infer, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("scaling"),
-        py::arg("threads"));
-  m.def("shape_of", &shape_of, py::arg("x"));
+        py::arg("threads"), py::arg("name") = "x");
+  m.def("shape_of", &shape_of, py::arg("x"), py::arg("name") = "x");
 }
 
 }  // namespace simdrop

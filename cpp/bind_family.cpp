@@ -56,7 +56,8 @@ void require_shape(const char* name, const View& view, const py::tuple& shape, c
 // keep ? x * scale + shift : dropped, for a mask of shape `shape` whose bits have shape `noise`.
 py::tuple select(const py::object& x, const py::object& out, const py::object& p,
                  const py::object& source, double scale, double shift, double dropped,
-                 const py::object& threads, const py::tuple& shape, const py::tuple& noise_shape) {
+                 const py::object& threads, const py::tuple& shape, const py::tuple& noise_shape,
+                 const char* name) {
   Source numbers(p, source);
   std::vector<i64> noise;
   for (const py::handle length : noise_shape) noise.push_back(length.cast<i64>());
@@ -66,9 +67,9 @@ py::tuple select(const py::object& x, const py::object& out, const py::object& p
   operation.shift = shift;
   operation.dropped = dropped;
   const int n_threads = thread_count(threads);
-  const Operands operands(x, out);
+  const Operands operands(x, out, name);
   const View& view = operands.x.view;
-  require_shape("x", view, shape, "the mask");
+  require_shape(name, view, shape, "the mask");
   const Draw draw = numbers.take();
   {
     const ReleaseGil released(view.size());
@@ -91,12 +92,13 @@ Array beside(const char* name, const py::object& object, const Operands& operand
 // residual + (keep ? (x + bias) * scale : 0)
 py::tuple bias_dropout_add(const py::object& x, const py::object& bias, const py::object& residual,
                            const py::object& out, const py::object& p, const py::object& source,
-                           double scale, const py::object& threads) {
+                           double scale, const py::object& threads, const char* name,
+                           const char* residual_name) {
   Source numbers(p, source);
   const int n_threads = thread_count(threads);
-  const Operands operands(x, out);
+  const Operands operands(x, out, name);
   const View& view = operands.x.view;
-  const Array second = beside("residual", residual, operands);
+  const Array second = beside(residual_name, residual, operands);
   Array row;
   if (!bias.is_none()) {
     row = borrow("bias", bias);
@@ -113,13 +115,13 @@ py::tuple bias_dropout_add(const py::object& x, const py::object& bias, const py
   return answer(operands, draw);
 }
 
-// keep ? x : other
-py::tuple blend(const py::object& x, const py::object& other, const py::object& out,
+// keep ? state : previous
+py::tuple blend(const py::object& state, const py::object& previous, const py::object& out,
                 const py::object& p, const py::object& source, const py::object& threads) {
   Source numbers(p, source);
   const int n_threads = thread_count(threads);
-  const Operands operands(x, out);
-  const Array second = beside("other", other, operands);
+  const Operands operands(state, out, "state");
+  const Array second = beside("previous", previous, operands);
   const Draw draw = numbers.take();
   {
     const ReleaseGil released(operands.x.view.size());
@@ -131,11 +133,11 @@ py::tuple blend(const py::object& x, const py::object& other, const py::object& 
 
 // Normal deviates offset, offset + 1, ... of a stream: 0 replaces x, 1 adds, 2 multiplies.
 py::tuple noise(const py::object& x, const py::object& out, int kind, double sd,
-                const py::object& source, const py::object& threads) {
+                const py::object& source, const py::object& threads, const char* name) {
   if (kind < 0 || kind >= kNoises) throw py::value_error("kind: accepted: 0, 1 or 2");
   Source numbers(py::float_(0.0), source, kNormalIndexBits);
   const int n_threads = thread_count(threads);
-  const Operands operands(x, out);
+  const Operands operands(x, out, name);
   const Draw draw = numbers.take();
   {
     const ReleaseGil released(operands.x.view.size());
@@ -150,13 +152,14 @@ void bind_family(py::module_& m) {
   m.attr("NORMAL_INDEX_BITS") = kNormalIndexBits;
   m.def("select", &select, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("source"),
         py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("threads"),
-        py::arg("shape"), py::arg("noise_shape"));
+        py::arg("shape"), py::arg("noise_shape"), py::arg("name") = "x");
   m.def("bias_dropout_add", &bias_dropout_add, py::arg("x"), py::arg("bias"), py::arg("residual"),
-        py::arg("out"), py::arg("p"), py::arg("source"), py::arg("scale"), py::arg("threads"));
-  m.def("blend", &blend, py::arg("x"), py::arg("other"), py::arg("out"), py::arg("p"),
+        py::arg("out"), py::arg("p"), py::arg("source"), py::arg("scale"), py::arg("threads"),
+        py::arg("name") = "x", py::arg("residual_name") = "residual");
+  m.def("blend", &blend, py::arg("state"), py::arg("previous"), py::arg("out"), py::arg("p"),
         py::arg("source"), py::arg("threads"));
   m.def("noise", &noise, py::arg("x"), py::arg("out"), py::arg("kind"), py::arg("sd"),
-        py::arg("source"), py::arg("threads"));
+        py::arg("source"), py::arg("threads"), py::arg("name") = "x");
 }
 
 }  // namespace simdrop

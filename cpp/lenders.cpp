@@ -46,7 +46,17 @@ DType dtype_of(const char* name, const py::dtype& dtype) {
   wrong_dtype(name, shown(dtype));
 }
 
+// A masked array is an ndarray whose mask the result would not have.
+void refuse_masked(const char* name, py::handle object) {
+  if (Py_TYPE(object.ptr()) == py::detail::npy_api::get().PyArray_Type_) return;
+  if (py::isinstance(object, py::module_::import("numpy.ma").attr("MaskedArray")))
+    throw py::type_error(std::string(name) +
+                         ": got a numpy.ma.MaskedArray; accepted: arrays without a mask, such as "
+                         "its .filled(0)");
+}
+
 Array from_ndarray(const char* name, py::handle object) {
+  refuse_masked(name, object);
   const auto array = py::reinterpret_borrow<py::array>(object);
   Array result;
   result.view.dtype = dtype_of(name, array.dtype());

@@ -5,15 +5,17 @@
 
 namespace simdrop {
 
-// x, and the memory its result goes to: that of `out`, of a new array, or x itself.
+// x, and the memory its result goes to: that of `out`, of a new array, or x itself. Errors call x
+// `name`.
 struct Operands {
   Array x;
   Array out;
   pybind11::object result;
 
-  Operands(const pybind11::object& from, const pybind11::object& to) : result(to) {
+  Operands(const pybind11::object& from, const pybind11::object& to, const char* name = "x")
+      : result(to) {
     const bool in_place = to.is(from);
-    x = in_place ? borrow_writable("x", from) : borrow("x", from);
+    x = in_place ? borrow_writable(name, from) : borrow(name, from);
     if (in_place) {
       out = x;
     } else {

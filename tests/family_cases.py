@@ -37,33 +37,19 @@ def inverted(x: Array, p: float, bits: tuple[int, ...] | None = None) -> Array:
     return np.where(kept(x.shape, p, bits), x * x.dtype.type(1 / reference.keep_probability(p)), x.dtype.type(0))
 
 
-def masked(function: Callable[..., Any], p: float, **options: Any) -> Callable[..., Any]:
-    """The forward pass of a member whose mask is applied to the gradient."""
+def member(function: Callable[..., Any], amount: float, *, needs: int = 0, **options: Any) -> Callable[..., Any]:
+    """The forward pass of a member whose derivative takes the first `needs` inputs."""
 
-    def forward(x: Array) -> Any:
-        y, mask = function(x, p, rng=SEED, return_mask=True, **options)
-        return y, lambda grad: (mask.apply(grad),)
+    def forward(*inputs: Array) -> Any:
+        y, drawn = function(*inputs, amount, rng=SEED, return_drawn=True, **options)
+
+        def backward(grad: Array) -> Gradients:
+            found = drawn.backward(grad, *inputs[:needs])
+            return found if isinstance(found, tuple) else (found,)
+
+        return y, backward
 
     return forward
-
-
-def noise_shape(x: Array) -> Any:
-    return masked(simdrop.dropout, 0.4, noise_shape=(None, 1, None))(x)
-
-
-def classic_drop_path(x: Array) -> Any:
-    y, mask = simdrop.drop_path(x, 0.5, rng=SEED, scale_by_keep=False, return_mask=True)
-    return y, lambda grad: (mask.apply(grad, scaling="classic"),)
-
-
-def alpha(x: Array) -> Any:
-    y, mask = simdrop.alpha_dropout(x, 0.3, rng=SEED, return_mask=True)
-    return y, lambda grad: (simdrop.alpha_dropout_backward(grad, mask),)
-
-
-def feature_alpha(x: Array) -> Any:
-    y, mask = simdrop.feature_alpha_dropout(x, 0.3, rng=SEED, return_mask=True)
-    return y, lambda grad: (simdrop.alpha_dropout_backward(grad, mask),)
 
 
 def plain_alpha(x: Array, bits: tuple[int, ...] | None = None) -> Array:
@@ -73,14 +59,6 @@ def plain_alpha(x: Array, bits: tuple[int, ...] | None = None) -> Array:
     b = -a * prime * p
     t = x.dtype.type
     return np.where(kept(x.shape, 0.3, bits), x * t(a) + t(b), t(a * prime + b))
-
-
-def noisy(function: Callable[..., Any], amount: float) -> Callable[..., Any]:
-    def forward(x: Array) -> Any:
-        y, noise = function(x, amount, rng=SEED, return_noise=True)
-        return y, lambda grad: (noise.backward(grad),)
-
-    return forward
 
 
 def plain_gaussian_dropout(x: Array) -> Array:
@@ -103,11 +81,6 @@ def plain_blocks(x: Array) -> Array:
     return np.where(dropped, 0, x * x.dtype.type(x.size / np.count_nonzero(~dropped)))
 
 
-def patch(x: Array) -> Any:
-    y, mask = simdrop.patch_dropout(x, 0.5, rng=SEED, return_mask=True)
-    return y, lambda grad: (mask.backward(grad),)
-
-
 def plain_patch(x: Array) -> Array:
     samples, tokens = x.shape[0], x.shape[1] - 1
     words = reference.random_bits(samples * tokens, SEED).reshape(samples, tokens)
@@ -116,8 +89,8 @@ def plain_patch(x: Array) -> Array:
 
 
 def concrete(x: Array) -> Any:
-    y, mask = simdrop.concrete_dropout(x, 0.3, temperature=0.5, rng=SEED, return_mask=True)
-    return y, lambda grad: (mask.backward(grad, x)[0],)
+    y, drawn = simdrop.concrete_dropout(x, 0.3, temperature=0.5, rng=SEED, return_drawn=True)
+    return y, lambda grad: drawn.backward(grad, x)[:1]
 
 
 def plain_concrete(x: Array) -> Array:
@@ -128,31 +101,12 @@ def plain_concrete(x: Array) -> Array:
 
 def embedding(weight: Array) -> Any:
     indices = np.array([[0, 3, 1], [3, 3, 5]])
-    y, mask = simdrop.embedding_dropout(indices, weight, 0.4, rng=SEED, return_mask=True)
-    return y, lambda grad: (simdrop.embedding_dropout_backward(grad, indices, mask),)
+    y, drawn = simdrop.embedding_dropout(indices, weight, 0.4, rng=SEED, return_drawn=True)
+    return y, lambda grad: (drawn.backward(grad, indices),)
 
 
 def plain_embedding(weight: Array) -> Array:
     return inverted(weight, 0.4, (len(weight), 1))[np.array([[0, 3, 1], [3, 3, 5]])]
-
-
-def fused(x: Array, bias: Array, residual: Array) -> Any:
-    y, mask = simdrop.bias_dropout_add(x, bias, residual, 0.3, rng=SEED, return_mask=True)
-    return y, lambda grad: simdrop.bias_dropout_add_backward(grad, mask)
-
-
-def zone(state: Array, previous: Array) -> Any:
-    y, mask = simdrop.zoneout(state, previous, 0.3, rng=SEED, return_mask=True)
-    return y, lambda grad: simdrop.zoneout_backward(grad, mask)
-
-
-def connect(per_sample: bool) -> Callable[..., Any]:
-    def forward(x: Array, weight: Array, bias: Array) -> Any:
-        options = {"per_sample": per_sample, "rng": SEED, "return_mask": True}
-        y, mask = simdrop.drop_connect(x, weight, bias, 0.3, **options)  # type: ignore[arg-type]
-        return y, lambda grad: simdrop.drop_connect_backward(grad, x, weight, mask)
-
-    return forward
 
 
 def plain_connect(x: Array, weight: Array, bias: Array) -> Array:
@@ -164,11 +118,6 @@ def plain_connect_per_sample(x: Array, weight: Array, bias: Array) -> Array:
     return np.einsum("noi,ni->no", many, x) + bias
 
 
-def attend(q: Array, k: Array, v: Array) -> Any:
-    y, state = simdrop.scaled_dot_product_attention(q, k, v, 0.3, is_causal=True, rng=SEED, return_state=True)
-    return y, lambda grad: simdrop.scaled_dot_product_attention_backward(grad, q, k, v, state)
-
-
 def plain_attend(q: Array, k: Array, v: Array) -> Array:
     scores = np.einsum("nqd,nkd->nqk", q, k) / np.sqrt(q.shape[-1])
     scores[:, ~np.tri(q.shape[1], k.shape[1], dtype=bool)] = -np.inf
@@ -176,9 +125,9 @@ def plain_attend(q: Array, k: Array, v: Array) -> Array:
     return inverted(weights, 0.3) @ v
 
 
-def monte_carlo(x: Array) -> Any:
-    y, mask = simdrop.monte_carlo_dropout(x, 0.3, 5, rng=SEED, return_mask=True)
-    return y, lambda grad: (mask.apply(grad).sum(axis=0),)
+def sampled(x: Array) -> Any:
+    y, drawn = simdrop.monte_carlo_dropout(x, 0.3, 5, rng=SEED, return_drawn=True)
+    return y, lambda grad: (drawn.backward(grad),)
 
 
 def plain_monte_carlo(x: Array) -> Array:
@@ -188,62 +137,61 @@ def plain_monte_carlo(x: Array) -> Array:
 IMAGE, ROWS, SEQUENCE = (3, 4, 6, 5), (7, 5), (6, 3, 4)
 
 CASES = (
-    Case("dropout", (ROWS,), masked(simdrop.dropout, 0.4), lambda x: inverted(x, 0.4)),
-    Case("noise_shape", (SEQUENCE,), noise_shape, lambda x: inverted(x, 0.4, (6, 1, 4))),
+    Case("dropout", (ROWS,), member(simdrop.dropout, 0.4), lambda x: inverted(x, 0.4)),
+    Case("noise_shape", (SEQUENCE,), member(simdrop.dropout, 0.4, noise_shape=(None, 1, None)), lambda x: inverted(x, 0.4, (6, 1, 4))),
     Case(
         "broadcast_dims",
         (SEQUENCE,),
-        masked(simdrop.dropout, 0.4, broadcast_dims=(-1,)),
+        member(simdrop.dropout, 0.4, broadcast_dims=(-1,)),
         lambda x: inverted(x, 0.4, (6, 3, 1)),
     ),
-    Case("dropout1d", (SEQUENCE,), masked(simdrop.dropout1d, 0.4), lambda x: inverted(x, 0.4, (6, 3, 1))),
-    Case("dropout2d", (IMAGE,), masked(simdrop.dropout2d, 0.4), lambda x: inverted(x, 0.4, (3, 4, 1, 1))),
+    Case("dropout1d", (SEQUENCE,), member(simdrop.dropout1d, 0.4), lambda x: inverted(x, 0.4, (6, 3, 1))),
+    Case("dropout2d", (IMAGE,), member(simdrop.dropout2d, 0.4), lambda x: inverted(x, 0.4, (3, 4, 1, 1))),
     Case(
         "dropout2d, channels last",
         (IMAGE,),
-        masked(simdrop.dropout2d, 0.4, data_format="channels_last"),
+        member(simdrop.dropout2d, 0.4, data_format="channels_last"),
         lambda x: inverted(x, 0.4, (3, 1, 1, 5)),
     ),
-    Case("dropout2d, one sample", ((4, 6, 5),), masked(simdrop.dropout2d, 0.4), lambda x: inverted(x, 0.4, (4, 1, 1))),
-    Case("dropout3d", ((2, 3, 2, 3, 2),), masked(simdrop.dropout3d, 0.4), lambda x: inverted(x, 0.4, (2, 3, 1, 1, 1))),
-    Case("feature_dropout", (IMAGE,), masked(simdrop.feature_dropout, 0.4), lambda x: inverted(x, 0.4, (3, 4, 1, 1))),
-    Case("drop_path", (ROWS,), masked(simdrop.drop_path, 0.5), lambda x: inverted(x, 0.5, (7, 1))),
+    Case("dropout2d, one sample", ((4, 6, 5),), member(simdrop.dropout2d, 0.4), lambda x: inverted(x, 0.4, (4, 1, 1))),
+    Case("dropout3d", ((2, 3, 2, 3, 2),), member(simdrop.dropout3d, 0.4), lambda x: inverted(x, 0.4, (2, 3, 1, 1, 1))),
+    Case("feature_dropout", (IMAGE,), member(simdrop.feature_dropout, 0.4), lambda x: inverted(x, 0.4, (3, 4, 1, 1))),
+    Case("drop_path", (ROWS,), member(simdrop.drop_path, 0.5), lambda x: inverted(x, 0.5, (7, 1))),
     Case(
         "drop_path, batch",
         (ROWS,),
-        masked(simdrop.drop_path, 0.5, mode="batch"),
+        member(simdrop.drop_path, 0.5, mode="batch"),
         lambda x: inverted(x, 0.5, (1, 1)),
     ),
     Case(
         "drop_path, not scaled",
         (ROWS,),
-        classic_drop_path,
+        member(simdrop.drop_path, 0.5, scale_by_keep=False),
         lambda x: np.where(kept(x.shape, 0.5, (7, 1)), x, x.dtype.type(0)),
     ),
-    Case("stochastic_depth", (ROWS,), masked(simdrop.stochastic_depth, 0.5), lambda x: inverted(x, 0.5, (7, 1))),
-    Case("attention_dropout", (SEQUENCE,), masked(simdrop.attention_dropout, 0.1), lambda x: inverted(x, 0.1)),
-    Case("scaled_dot_product_attention", ((2, 5, 4), (2, 5, 4), (2, 5, 3)), attend, plain_attend),
-    Case("alpha_dropout", (ROWS,), alpha, plain_alpha),
-    Case("feature_alpha_dropout", (IMAGE,), feature_alpha, lambda x: plain_alpha(x, (3, 4, 1, 1))),
-    Case("gaussian_dropout", (ROWS,), noisy(simdrop.gaussian_dropout, 0.3), plain_gaussian_dropout),
-    Case("gaussian_noise", (ROWS,), noisy(simdrop.gaussian_noise, 0.25), plain_gaussian_noise),
-    Case("drop_block2d", (IMAGE,), masked(simdrop.drop_block2d, 0.3, block_size=3), plain_blocks),
-    Case("locked_dropout", (SEQUENCE,), masked(simdrop.locked_dropout, 0.4), lambda x: inverted(x, 0.4, (1, 3, 4))),
-    Case("weight_drop", (ROWS,), masked(simdrop.weight_drop, 0.4), lambda x: inverted(x, 0.4)),
+    Case("attention_dropout", (SEQUENCE,), member(simdrop.attention_dropout, 0.1), lambda x: inverted(x, 0.1)),
+    Case("scaled_dot_product_attention", ((2, 5, 4), (2, 5, 4), (2, 5, 3)), member(simdrop.scaled_dot_product_attention, 0.3, needs=3, is_causal=True), plain_attend),
+    Case("alpha_dropout", (ROWS,), member(simdrop.alpha_dropout, 0.3), plain_alpha),
+    Case("feature_alpha_dropout", (IMAGE,), member(simdrop.feature_alpha_dropout, 0.3), lambda x: plain_alpha(x, (3, 4, 1, 1))),
+    Case("gaussian_dropout", (ROWS,), member(simdrop.gaussian_dropout, 0.3), plain_gaussian_dropout),
+    Case("gaussian_noise", (ROWS,), member(simdrop.gaussian_noise, 0.25), plain_gaussian_noise),
+    Case("drop_block2d", (IMAGE,), member(simdrop.drop_block2d, 0.3, block_size=3), plain_blocks),
+    Case("locked_dropout", (SEQUENCE,), member(simdrop.locked_dropout, 0.4), lambda x: inverted(x, 0.4, (1, 3, 4))),
+    Case("weight_drop", (ROWS,), member(simdrop.weight_drop, 0.4), lambda x: inverted(x, 0.4)),
     Case(
         "weight_drop, variational",
         (ROWS,),
-        masked(simdrop.weight_drop, 0.4, variational=True),
+        member(simdrop.weight_drop, 0.4, variational=True),
         lambda x: inverted(x, 0.4, (7, 1)),
     ),
     Case("embedding_dropout", (ROWS,), embedding, plain_embedding),
-    Case("zoneout", (ROWS, ROWS), zone, lambda state, previous: np.where(kept(state.shape, 0.3), state, previous)),
-    Case("patch_dropout", ((3, 9, 2),), patch, plain_patch),
+    Case("zoneout", (ROWS, ROWS), member(simdrop.zoneout, 0.3), lambda state, previous: np.where(kept(state.shape, 0.3), state, previous)),
+    Case("patch_dropout", ((3, 9, 2),), member(simdrop.patch_dropout, 0.5), plain_patch),
     Case("concrete_dropout", (ROWS,), concrete, plain_concrete),
-    Case("bias_dropout_add", (ROWS, (5,), ROWS), fused, lambda x, b, r: r + inverted(x + b, 0.3)),
-    Case("drop_connect", ((4, 5), (3, 5), (3,)), connect(False), plain_connect),
-    Case("drop_connect, per sample", ((4, 5), (3, 5), (3,)), connect(True), plain_connect_per_sample),
-    Case("monte_carlo_dropout", (ROWS,), monte_carlo, plain_monte_carlo),
+    Case("bias_dropout_add", (ROWS, (5,), ROWS), member(simdrop.bias_dropout_add, 0.3), lambda x, b, r: r + inverted(x + b, 0.3)),
+    Case("drop_connect", ((4, 5), (3, 5), (3,)), member(simdrop.drop_connect, 0.3, needs=2), plain_connect),
+    Case("drop_connect, per sample", ((4, 5), (3, 5), (3,)), member(simdrop.drop_connect, 0.3, needs=2, per_sample=True), plain_connect_per_sample),
+    Case("monte_carlo_dropout", (ROWS,), sampled, plain_monte_carlo),
 )
 
 

@@ -221,9 +221,9 @@ def test_arrays_that_come_from_memory(isa: str, p: float) -> None:
 def test_dropout_is_the_mask_at_offset_0(isa: str, dtype: str) -> None:
     x = any_bits(3001, dtype).reshape(-1, 1)
     expected = reference.dropout(x, 0.3, SEED, STREAM)
-    result, mask = simdrop.dropout(x, 0.3, rng=simdrop.Stream(SEED, STREAM), return_mask=True)
+    result, drawn = simdrop.dropout(x, 0.3, rng=simdrop.Stream(SEED, STREAM), return_drawn=True)
     assert_same_bits(result, expected)
-    assert mask == simdrop.Mask(x.shape, 0.3, seed=SEED, stream=STREAM)
+    assert drawn.mask == simdrop.Mask(x.shape, 0.3, seed=SEED, stream=STREAM)
     out = np.empty_like(x)
     assert simdrop.dropout(x, 0.3, rng=simdrop.Stream(SEED, STREAM), out=out) is out
     assert_same_bits(out, expected)

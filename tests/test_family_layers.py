@@ -146,4 +146,4 @@ def test_layers_share_a_stream() -> None:
     a, b = layers.Dropout(0.5, rng=stream), layers.Dropout(0.5, rng=stream)
     a(np.ones(4))
     b(np.ones(4))
-    assert (a.mask.stream, b.mask.stream) == (0, 1)
+    assert (a.mask.mask.stream, b.mask.mask.stream) == (0, 1)

@@ -50,15 +50,15 @@ def test_a_missing_seed_names_the_class() -> None:
 @pytest.mark.parametrize("dims", [0, np.int64(0), [0], (0,), np.array([0]), np.array(0), -2, range(1)], ids=repr)
 def test_broadcast_dims_of_one_dimension(dims: Any) -> None:
     assert simdrop.Mask((4, 5), 0.5, seed=1, broadcast_dims=dims).noise_shape == (1, 5)
-    _, mask = simdrop.dropout(np.ones((4, 5)), 0.5, rng=1, broadcast_dims=dims, return_mask=True)
-    assert mask.noise_shape == (1, 5)
+    _, drawn = simdrop.dropout(np.ones((4, 5)), 0.5, rng=1, broadcast_dims=dims, return_drawn=True)
+    assert drawn.mask.noise_shape == (1, 5)
 
 
 @pytest.mark.parametrize("dims", [[0, 1], np.array([0, 1]), np.array([-1, 0])], ids=repr)
 def test_broadcast_dims_of_two_dimensions(dims: Any) -> None:
     assert simdrop.Mask((4, 5), 0.5, seed=1, broadcast_dims=dims).noise_shape == (1, 1)
-    _, mask = simdrop.dropout(np.ones((4, 5)), 0.5, rng=1, broadcast_dims=dims, return_mask=True)
-    assert mask.noise_shape == (1, 1)
+    _, drawn = simdrop.dropout(np.ones((4, 5)), 0.5, rng=1, broadcast_dims=dims, return_drawn=True)
+    assert drawn.mask.noise_shape == (1, 1)
 
 
 @pytest.mark.parametrize("dims", [(), [], np.array([], int)], ids=repr)

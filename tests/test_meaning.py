@@ -95,13 +95,13 @@ def test_the_sum_over_many_masks_preserves_each_element() -> None:
 def test_backward_is_the_mask_again(isa: str) -> None:
     # d/dx of loss(dropout(x)) by central differences against mask.apply of the gradient that reaches the dropout.
     x = ordinary(60, "float64").reshape(5, 12)
-    _, mask = simdrop.dropout(x, 0.3, rng=11, return_mask=True)
+    _, drawn = simdrop.dropout(x, 0.3, rng=11, return_drawn=True)
 
     def loss(values: NDArray[Any]) -> float:
-        return float(np.sum(np.tanh(mask.apply(values)) ** 2))
+        return float(np.sum(np.tanh(drawn.apply(values)) ** 2))
 
-    y = mask.apply(x)
-    gradient = mask.apply(2 * np.tanh(y) * (1 - np.tanh(y) ** 2))
+    y = drawn.apply(x)
+    gradient = drawn.backward(2 * np.tanh(y) * (1 - np.tanh(y) ** 2))
     assert 0 < mask.count_kept() < mask.size
     h = 1e-5
     numeric = np.empty_like(x)
@@ -116,7 +116,8 @@ def test_backward_is_the_mask_again(isa: str) -> None:
 def test_the_returned_mask_is_the_one_that_was_used(isa: str) -> None:
     x = any_bits(1000, "float32").reshape(10, 100)
     for call in (simdrop.dropout, simdrop.dropout_):
-        result, mask = call(x.copy(), 0.4, return_mask=True)  # fresh entropy
+        result, drawn = call(x.copy(), 0.4, return_drawn=True)  # fresh entropy
+        mask = drawn.mask
         assert isinstance(mask, simdrop.Mask)
         assert (mask.shape, mask.p, mask.stream, mask.offset) == (x.shape, 0.4, 0, 0)
         assert_same_bits(result, mask.apply(x))
@@ -139,8 +140,8 @@ def test_not_training_draws_nothing() -> None:
     x = ordinary(100, "float32")
     for scaling in ("inverted", "classic"):
         for rng in (stream, generator):
-            result, mask = simdrop.dropout(x, 0.5, rng=rng, training=False, scaling=scaling, return_mask=True)
-            assert mask == simdrop.Mask(x.shape, 0.0, seed=0)
+            result, drawn = simdrop.dropout(x, 0.5, rng=rng, training=False, scaling=scaling, return_drawn=True)
+            assert drawn.mask == simdrop.Mask(x.shape, 0.0, seed=0)
             assert not np.shares_memory(result, x), "a new array all the same"
             simdrop.dropout_(x.copy(), 0.5, rng=rng, training=False, scaling=scaling)
     assert stream.state == (1, 5)
@@ -162,8 +163,8 @@ def test_p_0_and_p_1(isa: str, dtype: str) -> None:
 
 def seed_of(rng: Any) -> tuple[int, int]:
     """Seed and stream that a call took from `rng`."""
-    _, mask = simdrop.dropout(np.ones(3, np.float32), 0.5, rng=rng, return_mask=True)
-    return mask.seed, mask.stream
+    _, drawn = simdrop.dropout(np.ones(3, np.float32), 0.5, rng=rng, return_drawn=True)
+    return drawn.mask.seed, drawn.mask.stream
 
 
 def test_rng_seed() -> None:

@@ -31,7 +31,7 @@ MEMBERS: dict[str, Member] = {
     "dropout3d": lambda x, s: simdrop.dropout3d(x[None], 0.3, rng=s),
     "feature_dropout": lambda x, s: simdrop.feature_dropout(x, 0.3, rng=s),
     "drop_path": lambda x, s: simdrop.drop_path(x, 0.3, rng=s),
-    "stochastic_depth": lambda x, s: simdrop.stochastic_depth(x, 0.3, "row", rng=s),
+    "stochastic_depth": lambda x, s: simdrop.drop_path(x, 0.3, mode="row", rng=s),
     "attention_dropout": lambda x, s: simdrop.attention_dropout(x, 0.1, rng=s),
     "alpha_dropout": lambda x, s: simdrop.alpha_dropout(x, 0.1, rng=s),
     "feature_alpha_dropout": lambda x, s: simdrop.feature_alpha_dropout(x, 0.3, rng=s),

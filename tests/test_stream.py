@@ -188,8 +188,8 @@ def test_no_number_is_given_twice_to_calls_of_any_kind() -> None:
     def work(k: int) -> None:
         for _ in range(100):
             seen[k].append(stream.next())
-            _, mask = simdrop.dropout(x, 0.5, rng=stream, return_mask=True)
-            seen[k].append(mask.stream)
+            _, drawn = simdrop.dropout(x, 0.5, rng=stream, return_drawn=True)
+            seen[k].append(drawn.mask.stream)
             stream.spawn(2)
 
     together(work, 8)

@@ -31,52 +31,52 @@ except ImportError as error:  # an extension that does not load should say what 
         "or install the package again: python -m pip install --force-reinstall simdrop"
     ) from error
 from simdrop import layers, schedules
-from simdrop._alpha import alpha_dropout, alpha_dropout_backward, feature_alpha_dropout
-from simdrop._attention import (
-    AttentionState,
-    attention_dropout,
-    scaled_dot_product_attention,
-    scaled_dot_product_attention_backward,
-)
-from simdrop._blocks import BlockMask, drop_block2d, drop_block3d
-from simdrop._channels import dropout1d, dropout2d, dropout3d, feature_dropout
-from simdrop._concrete import ConcreteMask, concrete_dropout
-from simdrop._functional import bernoulli, dropout, dropout_, random_bits
-from simdrop._fused import bias_dropout_add, bias_dropout_add_backward
-from simdrop._gaussian import Noise, gaussian_dropout, gaussian_noise, normal
+from simdrop._drawn import AffineDrawn, Drawn
 from simdrop._mask import Mask
-from simdrop._monte_carlo import Moments, monte_carlo_dropout, monte_carlo_predict
-from simdrop._paths import drop_path, linear_decay, stochastic_depth
-from simdrop._recurrent import locked_dropout, zoneout, zoneout_backward
-from simdrop._tokens import TokenMask, embedding_dropout, embedding_dropout_backward, patch_dropout
-from simdrop._weights import drop_connect, drop_connect_backward, drop_connect_moments, weight_drop
+from simdrop._monte_carlo import Moments, SamplesDrawn, monte_carlo_dropout, monte_carlo_predict
+from simdrop.functional.alpha import alpha_dropout, feature_alpha_dropout
+from simdrop.functional.attention import AttentionDrawn, attention_dropout, scaled_dot_product_attention
+from simdrop.functional.channels import dropout1d, dropout2d, dropout3d, feature_dropout
+from simdrop.functional.concrete import ConcreteMask, concrete_dropout
+from simdrop.functional.drop_block import BlockMask, drop_block2d, drop_block3d
+from simdrop.functional.drop_connect import DropConnectDrawn, drop_connect, drop_connect_moments, weight_drop
+from simdrop.functional.drop_path import drop_path, linear_decay
+from simdrop.functional.dropout import bernoulli, dropout, dropout_, random_bits
+from simdrop.functional.fused import BiasDropoutAddDrawn, bias_dropout_add
+from simdrop.functional.gaussian import Noise, gaussian_dropout, gaussian_noise, normal
+from simdrop.functional.recurrent import ZoneoutDrawn, locked_dropout, zoneout
+from simdrop.functional.tokens import EmbeddingDrawn, TokenMask, embedding_dropout, patch_dropout
 
 __version__ = "0.1.0"
 
 __all__ = [
     "MASK_FORMAT",
-    "AttentionState",
+    "AffineDrawn",
+    "AttentionDrawn",
+    "BiasDropoutAddDrawn",
     "BlockMask",
     "ConcreteMask",
+    "Drawn",
+    "DropConnectDrawn",
+    "EmbeddingDrawn",
     "Mask",
     "Moments",
     "Noise",
+    "SamplesDrawn",
     "Stream",
     "TokenMask",
+    "ZoneoutDrawn",
     "__version__",
     "active_isa",
     "alpha_dropout",
-    "alpha_dropout_backward",
     "attention_dropout",
     "available_isas",
     "bernoulli",
     "bias_dropout_add",
-    "bias_dropout_add_backward",
     "concrete_dropout",
     "drop_block2d",
     "drop_block3d",
     "drop_connect",
-    "drop_connect_backward",
     "drop_connect_moments",
     "drop_path",
     "dropout",
@@ -85,7 +85,6 @@ __all__ = [
     "dropout3d",
     "dropout_",
     "embedding_dropout",
-    "embedding_dropout_backward",
     "feature_alpha_dropout",
     "feature_dropout",
     "gaussian_dropout",
@@ -100,14 +99,11 @@ __all__ = [
     "patch_dropout",
     "random_bits",
     "scaled_dot_product_attention",
-    "scaled_dot_product_attention_backward",
     "schedules",
     "set_num_threads",
-    "stochastic_depth",
     "use_isa",
     "weight_drop",
     "zoneout",
-    "zoneout_backward",
 ]
 
 _forced = _os.environ.get("SIMDROP_ISA")

@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
-from typing import Any, SupportsFloat
+from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from simdrop import _core
+from simdrop._drawn import AffineDrawn
 from simdrop._mask import Mask, Scaling
 from simdrop._rng import RNG, as_stream
 
+if TYPE_CHECKING:
+    from simdrop._types import ArrayLike
 
-def next_mask(
-    x: Any,
+
+def draw(
+    x: ArrayLike,
     p: SupportsFloat,
     rng: RNG,
-    noise_shape: tuple[int, ...] | None = None,
+    noise_shape: tuple[int, ...],
     *,
-    out: Any = None,
+    out: ArrayLike | None = None,
+    training: bool = True,
     scaling: Scaling = "inverted",
+    scale_kept: bool = True,
     values: tuple[float, float, float] | None = None,
-    return_mask: bool = False,
+    return_drawn: bool = False,
     threads: int | None = None,
+    name: str = "x",
 ) -> Any:
-    """Draw the next mask of `rng` and apply it: return the result, and the mask if it is wanted.
+    """Draw the next mask of `rng` and apply it, or infer: return the result, with what was done if that is wanted.
 
-    `values` are the scale, shift and dropped value of `Mask.select`; by default those of `scaling`. The stream moves
-    last: a call that fails draws nothing.
+    `values` are scale, shift and dropped value of `Mask.select` while training; by default those of `scaling`, or
+    without a scale unless `scale_kept`. The stream moves last: a call that fails draws nothing. `name` is what
+    errors call `x`.
     """
-    shape = _core.shape_of(x)
-    bits = shape if noise_shape is None else noise_shape
-    if values is None:
-        values = (kept_factor(p, scaling), 0.0, 0.0)
+    if not training:
+        result = _core.infer(x, out, p, scaling, threads, name)
+        return (result, inferred(_core.shape_of(x), p, scaling)) if return_drawn else result
+    scale, shift, dropped = values or (kept_factor(p, scaling), 0.0, 0.0)
+    if not scale_kept:
+        scale = 1.0
     stream = as_stream(rng)
-    result, number = _core.select(x, out, p, stream, *values, threads, shape, bits)
-    if not return_mask:
+    shape = _core.shape_of(x, name)
+    result, number = _core.select(x, out, p, stream, scale, shift, dropped, threads, shape, noise_shape, name)
+    if not return_drawn:
         return result
-    return result, Mask(shape, p, seed=stream.seed, stream=number, noise_shape=bits)
+    mask = Mask(shape, p, seed=stream.seed, stream=number, noise_shape=noise_shape)
+    return result, AffineDrawn(mask, scale=scale, shift=shift, dropped=dropped)
+
+
+def inferred(shape: tuple[int, ...], p: SupportsFloat, scaling: Scaling) -> AffineDrawn:
+    """Return what inference does: nothing, or times ``q`` for classic scaling, which leaves +0 of all for ``q = 0``."""
+    q = keep_probability(p) if scaling == "classic" else 1.0
+    return AffineDrawn(Mask(shape, 0.0 if q else 1.0, seed=0), scale=q or 1.0)
+
+
+def keep_probability(p: SupportsFloat) -> float:
+    """Return the exact probability of keeping an element, as `Mask` has it."""
+    return 1 - _core.threshold(p) / 2**40
 
 
 def kept_factor(p: SupportsFloat, scaling: Scaling = "inverted") -> float:
@@ -45,11 +68,6 @@ def kept_factor(p: SupportsFloat, scaling: Scaling = "inverted") -> float:
     return 1.0 if scaling == "classic" or not kept else 2**40 / kept
 
 
-def nothing_dropped(x: Any) -> Mask:
-    """Return the mask of inference."""
-    return Mask(_core.shape_of(x), 0.0, seed=0)
-
-
-def infer(x: Any, out: Any = None, threads: int | None = None) -> Any:
+def copied(x: ArrayLike, out: ArrayLike | None = None, threads: int | None = None, name: str = "x") -> Any:
     """Return `x` in `out` or a new array, the bits unchanged."""
-    return _core.infer(x, out, 0.0, "inverted", threads)
+    return _core.infer(x, out, 0.0, "inverted", threads, name)

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import field
 from types import ModuleType
-from typing import Any, NamedTuple, SupportsFloat, SupportsIndex
+from typing import TYPE_CHECKING, Any, NamedTuple, SupportsFloat, SupportsIndex, TypedDict, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simdrop import _core
+from simdrop._arrays import as_floats
 from simdrop._draw import kept_factor
+from simdrop._drawn import Drawn, drawn_value, scaled
 from simdrop._mask import Mask
 from simdrop._rng import RNG, as_stream
+from simdrop._types import ArrayLike, No, T, Yes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Array = NDArray[Any]
 
@@ -33,13 +40,75 @@ class Moments(NamedTuple):
     variance: Array
 
 
+class _Options(TypedDict, total=False):
+    rng: RNG
+    threads: int | None
+
+
+@drawn_value
+class SamplesDrawn(Drawn):
+    """What `monte_carlo_dropout` did: ``y[t] = kept[t] ? x * scale : +0`` for each sample t.
+
+    Parameters
+    ----------
+    mask : Mask
+        Of the shape of the result.
+    scale : float, keyword only
+        See above.
+    """
+
+    mask: Mask
+    scale: float = field(default=1.0, kw_only=True)
+
+    def backward(  # type: ignore[override]
+        self, grad: ArrayLike, *, threads: int | None = None
+    ) -> Array:
+        """Return the gradient of the input, the sum of those of its samples.
+
+        Examples
+        --------
+        >>> import numpy as np, simdrop
+        >>> simdrop.SamplesDrawn(simdrop.Mask((2, 4), 0.5, seed=42), scale=2.0).backward(np.ones((2, 4)))
+        array([4., 2., 2., 0.])
+        """
+        gradients: Array = np.asarray(scaled(self.mask, grad, self.scale, None, threads))
+        return np.asarray(gradients.sum(axis=0))
+
+
+@overload
 def monte_carlo_dropout(
-    x: Array,
+    x: NDArray[T],
+    p: SupportsFloat = ...,
+    samples: SupportsIndex = ...,
+    *,
+    return_drawn: No = ...,
+    **options: Unpack[_Options],
+) -> NDArray[T]: ...
+@overload
+def monte_carlo_dropout(
+    x: NDArray[T],
+    p: SupportsFloat = ...,
+    samples: SupportsIndex = ...,
+    *,
+    return_drawn: Yes,
+    **options: Unpack[_Options],
+) -> tuple[NDArray[T], SamplesDrawn]: ...
+@overload
+def monte_carlo_dropout(
+    x: ArrayLike,
+    p: SupportsFloat = ...,
+    samples: SupportsIndex = ...,
+    *,
+    return_drawn: bool = ...,
+    **options: Unpack[_Options],
+) -> Any: ...
+def monte_carlo_dropout(
+    x: ArrayLike,
     p: SupportsFloat = 0.5,
     samples: SupportsIndex = 10,
     *,
     rng: RNG = None,
-    return_mask: bool = False,
+    return_drawn: bool = False,
     threads: int | None = None,
 ) -> Any:
     """Return `samples` independently masked copies of one input, in one call.
@@ -57,12 +126,12 @@ def monte_carlo_dropout(
         How many, T.
     rng, threads
         As for `dropout`: one mask of shape ``(T, *x.shape)``, so sample t is ``mask[t]``.
-    return_mask : bool, keyword only
-        Also return the `Mask`; the gradient of `x` is ``mask.apply(gradient).sum(axis=0)``.
+    return_drawn : bool, keyword only
+        Also return a `SamplesDrawn`, whose `backward` gives the gradient of `x`.
 
     Returns
     -------
-    ndarray ``(T, *x.shape)``, or (ndarray, Mask)
+    ndarray ``(T, *x.shape)``, or (ndarray, SamplesDrawn)
 
     References
     ----------
@@ -82,14 +151,14 @@ def monte_carlo_dropout(
     n = _core.unsigned_integer("samples", samples, 2**32)
     shape = (n, *_core.shape_of(x))
     _core.threshold(p)
-    values = np.asarray(x)
+    values = as_floats("x", x)
     stream = as_stream(rng)
     repeated = np.broadcast_to(values, shape)
     out = np.empty(shape, values.dtype)
     factor = kept_factor(p)
     result, number = _core.select(repeated, out, p, stream, factor, 0.0, 0.0, threads, shape, shape)
     mask = Mask(shape, p, seed=stream.seed, stream=number)
-    return (result, mask) if return_mask else result
+    return (result, SamplesDrawn(mask, scale=factor)) if return_drawn else result
 
 
 def monte_carlo_predict(model: Callable[[Any], Any], x: Any, samples: SupportsIndex = 20) -> Moments:

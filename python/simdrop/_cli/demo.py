@@ -138,10 +138,11 @@ def prove(activations: Array, labels: Array, p: float = _PROBABILITIES[0]) -> li
     """Do dropout in place on a copy of the activations, and the way back, and check everything."""
     hidden = activations.copy()
     address = hidden.ctypes.data
-    returned, mask = simdrop.dropout_(hidden, p, rng=simdrop.Stream(_SEED), return_mask=True)
+    returned, drawn = simdrop.dropout_(hidden, p, rng=simdrop.Stream(_SEED), return_drawn=True)
     moved = returned is not hidden or hidden.ctypes.data != address
     facts = [_Fact("buffer", f"at {address:#x} before, at {hidden.ctypes.data:#x} after", not moved)]
 
+    mask = drawn.mask
     keep = mask.keep()
     n, q = mask.size, mask.keep_probability
     dropped, allowed = 1 - mask.count_kept() / n, 4 * np.sqrt(q * (1 - q) / n)
@@ -161,7 +162,7 @@ def prove(activations: Array, labels: Array, p: float = _PROBABILITIES[0]) -> li
     facts.append(_Fact("inference", "dropout(x, training=False) returns the same values", same))
 
     gradient = output_gradient(hidden, labels)
-    backward = mask.apply(gradient)
+    backward = drawn.backward(gradient)
     right = np.array_equal(backward, np.where(keep, gradient * np.float32(mask.scale), np.float32(0)))
     shown = f"mask.apply(gradient): {np.count_nonzero(backward == 0) / n:.4%} of the gradient is 0"
     facts.append(_Fact("backward", shown, right))

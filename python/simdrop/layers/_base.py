@@ -109,5 +109,5 @@ class Layer:
         raise NotImplementedError
 
     def _backward(self, grad: Any) -> Any:
-        """Return the gradient; most layers apply the mask again."""
-        return self.mask.apply(grad)
+        """Return the gradient; most members need that of the result only."""
+        return self.mask.backward(grad)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, SupportsFloat
 
-from simdrop._attention import attention_dropout
-from simdrop._fused import bias_dropout_add, bias_dropout_add_backward
-from simdrop._mask import Mask, Scaling
-from simdrop._recurrent import zoneout, zoneout_backward
+from simdrop._mask import Scaling
 from simdrop._rng import RNG
-from simdrop._tokens import embedding_dropout, embedding_dropout_backward
-from simdrop._weights import Inference, drop_connect, drop_connect_backward, weight_drop
+from simdrop.functional.attention import attention_dropout
+from simdrop.functional.drop_connect import Inference, drop_connect, weight_drop
+from simdrop.functional.fused import bias_dropout_add
+from simdrop.functional.recurrent import zoneout
+from simdrop.functional.tokens import embedding_dropout
 from simdrop.layers._base import Layer
 from simdrop.schedules import Schedule
 
@@ -42,7 +42,7 @@ class AttentionDropout(Layer):
             rng=self.stream,
             training=self.training,
             broadcast_dims=self.broadcast_dims,
-            return_mask=True,
+            return_drawn=True,
         )
         return result, mask
 
@@ -97,14 +97,12 @@ class DropConnect(Layer):
             per_sample=self.per_sample,
             inference=self.inference,
             scaling=self.scaling,
-            return_mask=True,
+            return_drawn=True,
         )
         return result, mask
 
     def _backward(self, grad: Any) -> Any:
-        grad_x, self.grad_weight, self.grad_bias = drop_connect_backward(
-            grad, self._x, self.weight, self.mask, scaling=self.scaling
-        )
+        grad_x, self.grad_weight, self.grad_bias = self.mask.backward(grad, self._x, self.weight)
         return grad_x
 
 
@@ -127,7 +125,7 @@ class WeightDrop(Layer):
 
     def _forward(self, x: Any, p: float) -> tuple[Any, Any]:
         result, mask = weight_drop(
-            x, p, rng=self.stream, training=self.training, variational=self.variational, return_mask=True
+            x, p, rng=self.stream, training=self.training, variational=self.variational, return_drawn=True
         )
         return result, mask
 
@@ -151,11 +149,11 @@ class EmbeddingDropout(Layer):
 
     def _forward(self, x: Any, p: float) -> tuple[Any, Any]:
         self._indices = x
-        result, mask = embedding_dropout(x, self.weight, p, rng=self.stream, training=self.training, return_mask=True)
+        result, mask = embedding_dropout(x, self.weight, p, rng=self.stream, training=self.training, return_drawn=True)
         return result, mask
 
     def _backward(self, grad: Any) -> Any:
-        return embedding_dropout_backward(grad, self._indices, self.mask)
+        return self.mask.backward(grad, self._indices)
 
 
 class Zoneout(Layer):
@@ -173,15 +171,8 @@ class Zoneout(Layer):
     """
 
     def _forward(self, x: Any, p: float, *, previous: Any) -> tuple[Any, Any]:
-        self._expected = None if self.training else p
-        result, mask = zoneout(x, previous, p, rng=self.stream, training=self.training, return_mask=True)
+        result, mask = zoneout(x, previous, p, rng=self.stream, training=self.training, return_drawn=True)
         return result, mask
-
-    def _backward(self, grad: Any) -> Any:
-        if self._expected is None:
-            return zoneout_backward(grad, self.mask)
-        mask: Mask = self.mask
-        return mask.select(grad, scale=1 - self._expected), mask.select(grad, scale=self._expected)
 
 
 class BiasDropoutAdd(Layer):
@@ -199,8 +190,7 @@ class BiasDropoutAdd(Layer):
     """
 
     def _forward(self, x: Any, p: float, *, bias: Any, residual: Any) -> tuple[Any, Any]:
-        result, mask = bias_dropout_add(x, bias, residual, p, rng=self.stream, training=self.training, return_mask=True)
+        result, mask = bias_dropout_add(
+            x, bias, residual, p, rng=self.stream, training=self.training, return_drawn=True
+        )
         return result, mask
-
-    def _backward(self, grad: Any) -> Any:
-        return bias_dropout_add_backward(grad, self.mask)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, SupportsFloat, SupportsIndex
 
-from simdrop._alpha import alpha_dropout, alpha_dropout_backward, feature_alpha_dropout
-from simdrop._channels import DataFormat, dropout1d, dropout2d, dropout3d, feature_dropout
-from simdrop._functional import dropout
-from simdrop._gaussian import as_sd, gaussian_dropout, gaussian_noise
 from simdrop._mask import Scaling
-from simdrop._paths import PathMode, drop_path
 from simdrop._rng import RNG
 from simdrop._shapes import NoiseShape
+from simdrop.functional.alpha import alpha_dropout, feature_alpha_dropout
+from simdrop.functional.channels import DataFormat, dropout1d, dropout2d, dropout3d, feature_dropout
+from simdrop.functional.drop_path import PathMode, drop_path
+from simdrop.functional.dropout import dropout
+from simdrop.functional.gaussian import as_sd, gaussian_dropout, gaussian_noise
 from simdrop.layers._base import Layer
 from simdrop.schedules import Schedule
 
@@ -46,10 +46,8 @@ class Dropout(Layer):
         self.scaling: Scaling = scaling
         self.noise_shape = noise_shape
         self.broadcast_dims = broadcast_dims
-        self._factor: float | None = None
 
     def _forward(self, x: Any, p: float) -> tuple[Any, Any]:
-        self._factor = None if self.training or self.scaling == "inverted" else 1 - p
         result, mask = dropout(
             x,
             p,
@@ -58,14 +56,9 @@ class Dropout(Layer):
             scaling=self.scaling,
             noise_shape=self.noise_shape,
             broadcast_dims=self.broadcast_dims,
-            return_mask=True,
+            return_drawn=True,
         )
         return result, mask
-
-    def _backward(self, grad: Any) -> Any:
-        if self._factor is not None:  # classic inference
-            return self.mask.select(grad, scale=self._factor)
-        return self.mask.apply(grad, scaling=self.scaling)
 
 
 class SpatialDropout(Layer):
@@ -96,7 +89,7 @@ class SpatialDropout(Layer):
         self.data_format: DataFormat = data_format
 
     def _forward(self, x: Any, p: float) -> tuple[Any, Any]:
-        common: dict[str, Any] = {"rng": self.stream, "training": self.training, "return_mask": True}
+        common: dict[str, Any] = {"rng": self.stream, "training": self.training, "return_drawn": True}
         if self.spatial is None:
             result, mask = feature_dropout(x, p, **common)
         else:
@@ -143,12 +136,9 @@ class DropPath(Layer):
             training=self.training,
             mode=self.mode,
             scale_by_keep=self.scale_by_keep,
-            return_mask=True,
+            return_drawn=True,
         )
         return result, mask
-
-    def _backward(self, grad: Any) -> Any:
-        return self.mask.apply(grad, scaling="inverted" if self.scale_by_keep else "classic")
 
 
 class AlphaDropout(Layer):
@@ -170,11 +160,8 @@ class AlphaDropout(Layer):
 
     def _forward(self, x: Any, p: float) -> tuple[Any, Any]:
         drop = feature_alpha_dropout if self.features else alpha_dropout
-        result, mask = drop(x, p, rng=self.stream, training=self.training, return_mask=True)
+        result, mask = drop(x, p, rng=self.stream, training=self.training, return_drawn=True)
         return result, mask
-
-    def _backward(self, grad: Any) -> Any:
-        return alpha_dropout_backward(grad, self.mask)
 
 
 class GaussianDropout(Layer):
@@ -189,11 +176,8 @@ class GaussianDropout(Layer):
     """
 
     def _forward(self, x: Any, p: float) -> tuple[Any, Any]:
-        result, noise = gaussian_dropout(x, p, rng=self.stream, training=self.training, return_noise=True)
+        result, noise = gaussian_dropout(x, p, rng=self.stream, training=self.training, return_drawn=True)
         return result, noise
-
-    def _backward(self, grad: Any) -> Any:
-        return self.mask.backward(grad)
 
 
 class GaussianNoise(Layer):
@@ -212,8 +196,5 @@ class GaussianNoise(Layer):
         self.p = sd if callable(sd) else as_sd(sd)
 
     def _forward(self, x: Any, p: float) -> tuple[Any, Any]:
-        result, noise = gaussian_noise(x, p, rng=self.stream, training=self.training, return_noise=True)
+        result, noise = gaussian_noise(x, p, rng=self.stream, training=self.training, return_drawn=True)
         return result, noise
-
-    def _backward(self, grad: Any) -> Any:
-        return self.mask.backward(grad)

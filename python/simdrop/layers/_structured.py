@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any, SupportsFloat
 
 from simdrop import _core
-from simdrop._blocks import drop_block2d, drop_block3d
-from simdrop._concrete import concrete_dropout
-from simdrop._recurrent import locked_dropout
 from simdrop._rng import RNG
-from simdrop._tokens import patch_dropout
+from simdrop.functional.concrete import concrete_dropout
+from simdrop.functional.drop_block import drop_block2d, drop_block3d
+from simdrop.functional.recurrent import locked_dropout
+from simdrop.functional.tokens import patch_dropout
 from simdrop.layers._base import Layer
 from simdrop.schedules import Schedule
 
@@ -49,7 +49,7 @@ class DropBlock(Layer):
             shared_channels=self.shared_channels,
             rng=self.stream,
             training=self.training,
-            return_mask=True,
+            return_drawn=True,
         )
         return result, mask
 
@@ -73,7 +73,7 @@ class LockedDropout(Layer):
 
     def _forward(self, x: Any, p: float) -> tuple[Any, Any]:
         result, mask = locked_dropout(
-            x, p, rng=self.stream, training=self.training, batch_first=self.batch_first, return_mask=True
+            x, p, rng=self.stream, training=self.training, batch_first=self.batch_first, return_drawn=True
         )
         return result, mask
 
@@ -106,12 +106,9 @@ class PatchDropout(Layer):
             ordered=self.ordered,
             rng=self.stream,
             training=self.training,
-            return_mask=True,
+            return_drawn=True,
         )
-        return result, mask or _EVERYTHING
-
-    def _backward(self, grad: Any) -> Any:
-        return grad if self.mask is _EVERYTHING else self.mask.backward(grad)
+        return result, mask
 
 
 class ConcreteDropout(Layer):
@@ -138,13 +135,10 @@ class ConcreteDropout(Layer):
     def _forward(self, x: Any, p: float) -> tuple[Any, Any]:
         self._x = x
         result, mask = concrete_dropout(
-            x, p, temperature=self.temperature, rng=self.stream, training=self.training, return_mask=True
+            x, p, temperature=self.temperature, rng=self.stream, training=self.training, return_drawn=True
         )
         return result, mask
 
     def _backward(self, grad: Any) -> Any:
         grad_x, self.grad_p = self.mask.backward(grad, self._x)
         return grad_x
-
-
-_EVERYTHING = object()  # what a PatchDropout that removed nothing keeps in place of a mask

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import Any, SupportsFloat, SupportsIndex
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, SupportsFloat, overload
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simdrop import _core
-from simdrop._draw import infer
+from simdrop._arrays import require_shape
+from simdrop._draw import copied, keep_probability
+from simdrop._drawn import Drawn, checked, drawn_value
 from simdrop._rng import RNG, as_stream
 from simdrop._shapes import Shape, as_shape
+from simdrop._types import ArrayLike, No, Options, T, Yes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _REPLACE, _ADD, _MULTIPLY = range(3)
 
 
-class Noise:
+@drawn_value
+class Noise(Drawn):
     """Normal noise as a value: a handful of numbers, from which every deviate can be computed again.
 
     It is to `gaussian_dropout` and `gaussian_noise` what `Mask` is to `dropout`. Element ``i`` (C order) uses normal
@@ -41,47 +49,27 @@ class Noise:
     array([1.5502, 1.1461, 0.7749])
     """
 
-    __slots__ = ("_numbers",)
+    shape: tuple[int, ...]
+    sd: float
+    multiplicative: bool = field(default=True, kw_only=True)
+    seed: int = field(kw_only=True)
+    stream: int = field(default=0, kw_only=True)
+    offset: int = field(default=0, kw_only=True)
 
-    _numbers: tuple[tuple[int, ...], float, bool, int, int, int]
-
-    def __init__(
-        self,
-        shape: Shape,
-        sd: SupportsFloat,
-        *,
-        multiplicative: bool = True,
-        seed: SupportsIndex,
-        stream: SupportsIndex = 0,
-        offset: SupportsIndex = 0,
-    ) -> None:
-        lengths = as_shape("shape", shape)
-        last = 2**64 - 1
-        self._numbers = (
-            lengths,
-            as_sd(sd),
-            bool(multiplicative),
-            _core.unsigned_integer("seed", seed, last),
-            _core.unsigned_integer("stream", stream, last),
-            _core.unsigned_integer("offset", offset, 2**_core.NORMAL_INDEX_BITS - math.prod(lengths)),
+    def __post_init__(self) -> None:
+        shape = as_shape("shape", self.shape)
+        last = 2**_core.NORMAL_INDEX_BITS - math.prod(shape)
+        checked(
+            self,
+            shape=shape,
+            sd=as_sd(self.sd),
+            multiplicative=bool(self.multiplicative),
+            seed=_core.unsigned_integer("seed", self.seed, 2**64 - 1),
+            stream=_core.unsigned_integer("stream", self.stream, 2**64 - 1),
+            offset=_core.unsigned_integer("offset", self.offset, last),
         )
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the arrays it applies to."""
-        return self._numbers[0]
-
-    @property
-    def sd(self) -> float:
-        """Standard deviation."""
-        return self._numbers[1]
-
-    @property
-    def multiplicative(self) -> bool:
-        """Whether it is multiplied or added."""
-        return self._numbers[2]
-
-    def apply(self, x: Any, *, out: Any = None, threads: int | None = None) -> Any:
+    def apply(self, x: ArrayLike, *, out: ArrayLike | None = None, threads: int | None = None) -> Any:
         """Return `x` with the noise.
 
         The factor ``1 + sd * z`` or the term ``sd * z`` is computed in double precision and rounded to the compute
@@ -93,13 +81,11 @@ class Noise:
         >>> simdrop.Noise(2, 0.5, multiplicative=False, seed=42).apply(np.zeros(2)).round(4)
         array([0.5502, 0.1461])
         """
-        shape = _core.shape_of(x)
-        if shape != self.shape:
-            raise ValueError(f"x: got shape {shape}; accepted: that of the noise, {self.shape}")
-        kind = _MULTIPLY if self.multiplicative else _ADD
-        return _core.noise(x, out, kind, self.sd, self._numbers[3:], threads)[0]
+        return self._applied("x", x, out, threads)
 
-    def backward(self, grad: Any, *, out: Any = None, threads: int | None = None) -> Any:
+    def backward(  # type: ignore[override]
+        self, grad: ArrayLike, *, out: ArrayLike | None = None, threads: int | None = None
+    ) -> Any:
         """Return the gradient for `x`: the same factors times `grad`, or `grad` itself where noise was added.
 
         Examples
@@ -108,38 +94,40 @@ class Noise:
         >>> simdrop.Noise(2, 0.5, seed=42).backward(np.ones(2)).round(4)
         array([1.5502, 1.1461])
         """
-        return self.apply(grad, out=out, threads=threads) if self.multiplicative else infer(grad, out, threads)
+        if self.multiplicative:
+            return self._applied("grad", grad, out, threads)
+        require_shape("grad", _core.shape_of(grad, "grad"), self.shape, "the noise")
+        return copied(grad, out, threads, "grad")
 
-    def __eq__(self, other: object) -> bool:
-        return self._numbers == other._numbers if isinstance(other, Noise) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash(self._numbers)
-
-    def __repr__(self) -> str:
-        shape, sd, multiplicative, seed, stream, offset = self._numbers
-        kind = "" if multiplicative else ", multiplicative=False"
-        return f"simdrop.Noise({shape}, {sd!r}{kind}, seed={seed}, stream={stream}, offset={offset})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _from_numbers, self._numbers
+    def _applied(self, name: str, x: ArrayLike, out: ArrayLike | None, threads: int | None) -> Any:
+        require_shape(name, _core.shape_of(x, name), self.shape, "the noise")
+        if self.sd == 0:  # inference, too
+            return copied(x, out, threads, name)
+        kind = _MULTIPLY if self.multiplicative else _ADD
+        numbers = (self.seed, self.stream, self.offset)
+        return _core.noise(x, out, kind, self.sd, numbers, threads, name)[0]
 
 
-def _from_numbers(
-    shape: tuple[int, ...], sd: float, multiplicative: bool, seed: int, stream: int, offset: int
-) -> Noise:
-    """Make noise from what its pickle holds; the name and the arguments are part of the format."""
-    return Noise(shape, sd, multiplicative=multiplicative, seed=seed, stream=stream, offset=offset)
-
-
+@overload
 def gaussian_dropout(
-    x: Any,
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: No = ..., **options: Unpack[Options]
+) -> NDArray[T]: ...
+@overload
+def gaussian_dropout(
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: Yes, **options: Unpack[Options]
+) -> tuple[NDArray[T], Noise]: ...
+@overload
+def gaussian_dropout(
+    x: ArrayLike, p: SupportsFloat = ..., *, return_drawn: bool = ..., **options: Unpack[Options]
+) -> Any: ...
+def gaussian_dropout(
+    x: ArrayLike,
     p: SupportsFloat = 0.5,
     *,
     rng: RNG = None,
-    out: Any = None,
+    out: ArrayLike | None = None,
     training: bool = True,
-    return_noise: bool = False,
+    return_drawn: bool = False,
     threads: int | None = None,
 ) -> Any:
     """Multiply each element by a normal deviate of mean 1 and variance ``p / (1 - p)``.
@@ -155,8 +143,8 @@ def gaussian_dropout(
         unchanged.
     rng, out, training, threads
         As for `dropout`. In inference `x` is returned unchanged and nothing is drawn.
-    return_noise : bool, keyword only
-        Also return the `Noise`; ``noise.backward(gradient)`` is the backward pass.
+    return_drawn : bool, keyword only
+        Also return the `Noise`; ``drawn.backward(gradient)`` is the backward pass.
 
     Returns
     -------
@@ -178,20 +166,32 @@ def gaussian_dropout(
     >>> simdrop.gaussian_dropout(np.ones(3), 0.5, rng=42).round(4)
     array([2.1004, 1.2923, 0.5497])
     """
-    drop = _core.threshold(p) / 2**40
+    drop = 1 - keep_probability(p)
     if drop == 1:
         raise ValueError(f"p: got {p!r}; accepted: a real number from 0 up to, but not including, 1")
-    return _noisy(x, math.sqrt(drop / (1 - drop)), True, rng, out, training, return_noise, threads)
+    return _noisy(x, math.sqrt(drop / (1 - drop)), True, rng, out, training, return_drawn, threads)
 
 
+@overload
 def gaussian_noise(
-    x: Any,
+    x: NDArray[T], sd: SupportsFloat = ..., *, return_drawn: No = ..., **options: Unpack[Options]
+) -> NDArray[T]: ...
+@overload
+def gaussian_noise(
+    x: NDArray[T], sd: SupportsFloat = ..., *, return_drawn: Yes, **options: Unpack[Options]
+) -> tuple[NDArray[T], Noise]: ...
+@overload
+def gaussian_noise(
+    x: ArrayLike, sd: SupportsFloat = ..., *, return_drawn: bool = ..., **options: Unpack[Options]
+) -> Any: ...
+def gaussian_noise(
+    x: ArrayLike,
     sd: SupportsFloat = 1.0,
     *,
     rng: RNG = None,
-    out: Any = None,
+    out: ArrayLike | None = None,
     training: bool = True,
-    return_noise: bool = False,
+    return_drawn: bool = False,
     threads: int | None = None,
 ) -> Any:
     """Add a normal deviate of mean 0 and standard deviation `sd` to each element: ``y = x + N(0, sd)``.
@@ -205,7 +205,7 @@ def gaussian_noise(
     >>> simdrop.gaussian_noise(np.zeros(3, np.float32), 0.1, rng=42).round(4)
     array([ 0.11  ,  0.0292, -0.045 ], dtype=float32)
     """
-    return _noisy(x, as_sd(sd), False, rng, out, training, return_noise, threads)
+    return _noisy(x, as_sd(sd), False, rng, out, training, return_drawn, threads)
 
 
 def normal(size: Shape, *, rng: RNG = None, dtype: DTypeLike = np.float64, threads: int | None = None) -> NDArray[Any]:
@@ -233,7 +233,7 @@ def normal(size: Shape, *, rng: RNG = None, dtype: DTypeLike = np.float64, threa
     array([ 1.1004,  0.2923, -0.4503])
     """
     out = np.empty(as_shape("size", size), dtype)
-    _core.noise(out, out, _REPLACE, 1.0, as_stream(rng), threads)
+    _core.noise(out, out, _REPLACE, 1.0, as_stream(rng), threads, "dtype")
     return out
 
 
@@ -249,27 +249,26 @@ def as_sd(sd: SupportsFloat) -> float:
 
 
 def _noisy(
-    x: Any,
+    x: ArrayLike,
     sd: float,
     multiplicative: bool,
     rng: RNG,
     out: Any,
     training: bool,
-    return_noise: bool,
+    return_drawn: bool,
     threads: int | None,
 ) -> Any:
     if not training:
-        result = infer(x, out, threads)
         seed, number, sd = 0, 0, 0.0
+        result = copied(x, out, threads)
+    elif sd == 0:
+        result = copied(x, out, threads)
+        stream = as_stream(rng)
+        seed, number = stream.seed, stream.next()
     else:
         stream = as_stream(rng)
         seed = stream.seed
-        if sd == 0:
-            result = infer(x, out, threads)
-            number = stream.next()
-        else:
-            result, number = _core.noise(x, out, _MULTIPLY if multiplicative else _ADD, sd, stream, threads)
-    if not return_noise:
+        result, number = _core.noise(x, out, _MULTIPLY if multiplicative else _ADD, sd, stream, threads)
+    if not return_drawn:
         return result
-    shape = _core.shape_of(result)
-    return result, Noise(shape, sd, multiplicative=multiplicative, seed=seed, stream=number)
+    return result, Noise(_core.shape_of(result), sd, multiplicative=multiplicative, seed=seed, stream=number)

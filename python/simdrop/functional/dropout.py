@@ -3,32 +3,59 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypedDict, overload
 
 from simdrop import _core
 from simdrop._core import Stream
-from simdrop._draw import next_mask, nothing_dropped
+from simdrop._draw import draw, inferred, kept_factor
+from simdrop._drawn import AffineDrawn
 from simdrop._mask import Mask, Scaling
 from simdrop._rng import RNG, as_stream
-from simdrop._shapes import NoiseShape, Shape, as_noise_shape, as_shape, shares_bits
+from simdrop._shapes import Dims, NoiseShape, Shape, as_noise_shape, as_shape, shares_bits
+from simdrop._types import ArrayLike, ArrayT, No, Options, T, Yes
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
 
+class _Options(Options, total=False):
+    scaling: Scaling
+    noise_shape: NoiseShape
+    broadcast_dims: Dims
+
+
+class _InPlace(TypedDict, total=False):
+    rng: RNG
+    training: bool
+    scaling: Scaling
+    noise_shape: NoiseShape
+    broadcast_dims: Dims
+    threads: int | None
+
+
+@overload
 def dropout(
-    x: Any,
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: No = ..., **options: Unpack[_Options]
+) -> NDArray[T]: ...
+@overload
+def dropout(
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: Yes, **options: Unpack[_Options]
+) -> tuple[NDArray[T], AffineDrawn]: ...
+@overload
+def dropout(x: ArrayLike, p: SupportsFloat = ..., *, return_drawn: bool = ..., **options: Unpack[_Options]) -> Any: ...
+def dropout(
+    x: ArrayLike,
     p: SupportsFloat = 0.5,
     *,
     rng: RNG = None,
-    out: Any = None,
+    out: ArrayLike | None = None,
     training: bool = True,
     scaling: Scaling = "inverted",
-    return_mask: bool = False,
+    return_drawn: bool = False,
     noise_shape: NoiseShape = None,
-    broadcast_dims: Sequence[SupportsIndex] = (),
+    broadcast_dims: Dims = (),
     threads: int | None = None,
 ) -> Any:
     """Set each element to zero with probability `p` and scale the others so that the expectation stays.
@@ -63,9 +90,9 @@ def dropout(
         False for inference; then nothing is drawn and `rng` is left alone.
     scaling : {"inverted", "classic"}, keyword only
         See above.
-    return_mask : bool, keyword only
-        Also return the `Mask`; ``mask.apply(gradient)`` is the backward pass. In inference it is a mask with
-        ``p = 0``.
+    return_drawn : bool, keyword only
+        Also return what was drawn and done, an `AffineDrawn`: ``drawn.backward(gradient)`` is the backward pass, and
+        ``drawn.mask`` the `Mask`. In inference that is one with ``p = 0``.
     noise_shape : sequence of int or None, keyword only
         Lets elements share their fate, as in Keras: one entry for each dimension of `x`, 1 where all elements along
         it are kept or dropped together, None where each is drawn for itself.
@@ -77,7 +104,7 @@ def dropout(
 
     Returns
     -------
-    array, or (array, Mask)
+    array, or (array, AffineDrawn)
         `out`, or a new NumPy array.
 
     Raises
@@ -101,25 +128,33 @@ def dropout(
     >>> x = np.arange(1, 9, dtype=np.float32)
     >>> simdrop.dropout(x, 0.5, rng=42)
     array([ 2.,  4.,  0.,  0., 10.,  0., 14.,  0.], dtype=float32)
-    >>> y, mask = simdrop.dropout(x, 0.5, rng=simdrop.Stream(42), return_mask=True)
-    >>> mask
-    simdrop.Mask((8,), 0.5, seed=42, stream=0, offset=0)
-    >>> mask.apply(np.ones(8, np.float32))
+    >>> y, drawn = simdrop.dropout(x, 0.5, rng=simdrop.Stream(42), return_drawn=True)
+    >>> drawn
+    simdrop.AffineDrawn(simdrop.Mask((8,), 0.5, seed=42, stream=0, offset=0), scale=2.0)
+    >>> drawn.backward(np.ones(8, np.float32))
     array([2., 2., 0., 0., 2., 0., 2., 0.], dtype=float32)
     """
     if not training:
         result = _core.infer(x, out, p, scaling, threads)
-        return (result, nothing_dropped(result)) if return_mask else result
+        return (result, inferred(_core.shape_of(x), p, scaling)) if return_drawn else result
     if shares_bits(noise_shape, broadcast_dims):
         bits = as_noise_shape(_core.shape_of(x), noise_shape, broadcast_dims)
-        return next_mask(x, p, rng, bits, out=out, scaling=scaling, threads=threads, return_mask=return_mask)
+        return draw(x, p, rng, bits, out=out, scaling=scaling, threads=threads, return_drawn=return_drawn)
     stream = as_stream(rng)
-    if return_mask:
+    if return_drawn:
         result, shape, number = _core.draw(x, out, p, stream, scaling, threads, True)
-        return result, Mask(shape, p, seed=stream.seed, stream=number)
+        return result, AffineDrawn(Mask(shape, p, seed=stream.seed, stream=number), scale=kept_factor(p, scaling))
     return _core.draw(x, out, p, stream, scaling, threads, False)
 
 
+@overload
+def dropout_(x: ArrayT, p: SupportsFloat = ..., *, return_drawn: No = ..., **options: Unpack[_InPlace]) -> ArrayT: ...
+@overload
+def dropout_(
+    x: ArrayT, p: SupportsFloat = ..., *, return_drawn: Yes, **options: Unpack[_InPlace]
+) -> tuple[ArrayT, AffineDrawn]: ...
+@overload
+def dropout_(x: ArrayLike, p: SupportsFloat = ..., *, return_drawn: bool, **options: Unpack[_InPlace]) -> Any: ...
 def dropout_(
     x: Any,
     p: SupportsFloat = 0.5,
@@ -127,7 +162,9 @@ def dropout_(
     rng: RNG = None,
     training: bool = True,
     scaling: Scaling = "inverted",
-    return_mask: bool = False,
+    return_drawn: bool = False,
+    noise_shape: NoiseShape = None,
+    broadcast_dims: Dims = (),
     threads: int | None = None,
 ) -> Any:
     """Apply dropout to `x` in place, without a copy, and return `x`.
@@ -143,9 +180,21 @@ def dropout_(
     >>> x
     array([2., 2., 0., 0., 2., 0., 2., 0.], dtype=float32)
     """
-    if type(rng) is Stream and training and not return_mask:  # the usual call, without a detour
+    plain = training and not return_drawn and not shares_bits(noise_shape, broadcast_dims)
+    if type(rng) is Stream and plain:  # the usual call, without a detour
         return _core.draw(x, x, p, rng, scaling, threads, False)
-    return dropout(x, p, rng=rng, out=x, training=training, scaling=scaling, return_mask=return_mask, threads=threads)
+    return dropout(
+        x,
+        p,
+        rng=rng,
+        out=x,
+        training=training,
+        scaling=scaling,
+        return_drawn=return_drawn,
+        noise_shape=noise_shape,
+        broadcast_dims=broadcast_dims,
+        threads=threads,
+    )
 
 
 def bernoulli(

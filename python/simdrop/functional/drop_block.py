@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, SupportsFloat, SupportsIndex
+from math import isfinite
+from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simdrop import _core
-from simdrop._draw import infer
+from simdrop._arrays import require_shape
+from simdrop._draw import copied
+from simdrop._drawn import Drawn, checked, drawn_value
+from simdrop._formulas import block_gamma
 from simdrop._mask import Mask
 from simdrop._rng import RNG, as_stream
-from simdrop._shapes import require_rank
+from simdrop._shapes import as_shape, require_rank
+from simdrop._types import ArrayLike, No, Options, T, Yes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 
-class BlockMask:
+class _Options(Options, total=False):
+    gamma_scale: SupportsFloat
+    shared_channels: bool
+
+
+@drawn_value
+class BlockMask(Drawn):
     """Which blocks of an array (N, C, ...) are dropped, as a value: a few numbers.
 
     A block of ``size`` elements along each spatial dimension starts where an element of `seeds` is dropped. `seeds`
@@ -31,27 +44,23 @@ class BlockMask:
            [ True, False, False]])
     """
 
-    __slots__ = ("_numbers",)
+    shape: tuple[int, ...]
+    size: int
+    seeds: Mask
 
-    _numbers: tuple[tuple[int, ...], int, Mask]
-
-    def __init__(self, shape: tuple[int, ...], size: int, seeds: Mask) -> None:
-        self._numbers = (shape, size, seeds)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the arrays it applies to."""
-        return self._numbers[0]
-
-    @property
-    def size(self) -> int:
-        """Side of a block."""
-        return self._numbers[1]
-
-    @property
-    def seeds(self) -> Mask:
-        """The mask whose dropped elements are the first elements of the blocks."""
-        return self._numbers[2]
+    def __post_init__(self) -> None:
+        shape = as_shape("shape", self.shape)
+        require_rank("shape", shape, range(3, 33), "(N, C, ...)")
+        size = _core.unsigned_integer("size", self.size, 2**32, 1)
+        if not isinstance(self.seeds, Mask):
+            raise TypeError(f"seeds: got {_core.shown(self.seeds)}; accepted: a Mask")
+        places = tuple(max(0, n - size + 1) for n in shape[2:])
+        accepted = (shape[0], 1 if self.seeds.shape[1:2] == (1,) else shape[1], *places)
+        if self.seeds.shape != accepted:
+            raise ValueError(
+                f"seeds: got a mask of shape {self.seeds.shape}; accepted: {accepted}, a place for each whole block"
+            )
+        checked(self, shape=shape, size=size)
 
     def keep(self, *, threads: int | None = None) -> NDArray[np.bool_]:
         """Return the mask as booleans, True where an element is kept.
@@ -66,7 +75,7 @@ class BlockMask:
         """
         return np.array(np.broadcast_to(~self._dropped(threads), self.shape))
 
-    def apply(self, x: Any, *, out: Any = None, threads: int | None = None) -> Any:
+    def apply(self, x: ArrayLike, *, out: ArrayLike | None = None, threads: int | None = None) -> Any:
         """Return ``kept ? x * size(x) / number kept : +0``: the forward pass, and with a gradient the backward pass.
 
         Examples
@@ -77,13 +86,32 @@ class BlockMask:
         array([[2., 2.],
                [0., 0.]])
         """
-        shape = _core.shape_of(x)
-        if shape != self.shape:
-            raise ValueError(f"x: got shape {shape}; accepted: that of the mask, {self.shape}")
+        return self._applied("x", x, out, threads)
+
+    def backward(  # type: ignore[override]
+        self, grad: ArrayLike, *, out: ArrayLike | None = None, threads: int | None = None
+    ) -> Any:
+        """Return the gradient of the input, `apply` of that of the result.
+
+        Examples
+        --------
+        >>> import numpy as np, simdrop
+        >>> mask = simdrop.BlockMask((1, 1, 2, 2), 1, simdrop.Mask((1, 1, 2, 2), 0.5, seed=42))
+        >>> mask.backward(np.ones((1, 1, 2, 2)))[0, 0]
+        array([[2., 2.],
+               [0., 0.]])
+        """
+        return self._applied("grad", grad, out, threads)
+
+    def _applied(self, name: str, x: ArrayLike, out: ArrayLike | None, threads: int | None) -> Any:
+        shape = _core.shape_of(x, name)
+        require_shape(name, shape, self.shape, "the mask")
+        if not self.seeds.p:
+            return copied(x, out, threads, name)
         dropped = self._dropped(threads)
         kept = dropped.size - int(np.count_nonzero(dropped))
         scale = dropped.size / kept if kept else 1.0
-        result = Mask(shape, 0.0, seed=0).select(x, scale=scale, out=out, threads=threads)
+        result = _core.select(x, out, 0.0, (0, 0, 0), scale, 0.0, 0.0, threads, shape, shape, name)[0]
         target = np.asarray(result)
         np.copyto(target, target.dtype.type(0), where=dropped)
         return result
@@ -102,30 +130,45 @@ class BlockMask:
                     _widen(dropped, axis, self.size)
         return dropped
 
-    def __eq__(self, other: object) -> bool:
-        return self._numbers == other._numbers if isinstance(other, BlockMask) else NotImplemented
 
-    def __hash__(self) -> int:
-        return hash(self._numbers)
-
-    def __repr__(self) -> str:
-        return f"simdrop.BlockMask({self.shape}, {self.size}, {self.seeds})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return BlockMask, self._numbers
-
-
+@overload
 def drop_block2d(
-    x: Any,
+    x: NDArray[T],
+    p: SupportsFloat = ...,
+    block_size: SupportsIndex = ...,
+    *,
+    return_drawn: No = ...,
+    **options: Unpack[_Options],
+) -> NDArray[T]: ...
+@overload
+def drop_block2d(
+    x: NDArray[T],
+    p: SupportsFloat = ...,
+    block_size: SupportsIndex = ...,
+    *,
+    return_drawn: Yes,
+    **options: Unpack[_Options],
+) -> tuple[NDArray[T], BlockMask]: ...
+@overload
+def drop_block2d(
+    x: ArrayLike,
+    p: SupportsFloat = ...,
+    block_size: SupportsIndex = ...,
+    *,
+    return_drawn: bool = ...,
+    **options: Unpack[_Options],
+) -> Any: ...
+def drop_block2d(
+    x: ArrayLike,
     p: SupportsFloat = 0.1,
     block_size: SupportsIndex = 7,
     *,
     gamma_scale: SupportsFloat = 1.0,
     shared_channels: bool = False,
     rng: RNG = None,
-    out: Any = None,
+    out: ArrayLike | None = None,
     training: bool = True,
-    return_mask: bool = False,
+    return_drawn: bool = False,
     threads: int | None = None,
 ) -> Any:
     """Drop square blocks of feature maps, so that about a share `p` of the elements is dropped.
@@ -152,8 +195,8 @@ def drop_block2d(
     rng, out, training, threads
         As for `dropout`: the starts of blocks are the dropped elements of a `Mask` with ``p = gamma``. In inference
         `x` is returned unchanged and nothing is drawn.
-    return_mask : bool, keyword only
-        Also return the `BlockMask`; ``mask.apply(gradient)`` is the backward pass.
+    return_drawn : bool, keyword only
+        Also return the `BlockMask`, whose `backward` gives the gradient.
 
     Returns
     -------
@@ -178,20 +221,47 @@ def drop_block2d(
            [1.33, 0.  , 0.  , 1.33],
            [1.33, 1.33, 1.33, 1.33]])
     """
-    return _drop_block(2, x, p, block_size, gamma_scale, shared_channels, rng, out, training, return_mask, threads)
+    return _drop_block(2, x, p, block_size, gamma_scale, shared_channels, rng, out, training, return_drawn, threads)
 
 
+@overload
 def drop_block3d(
-    x: Any,
+    x: NDArray[T],
+    p: SupportsFloat = ...,
+    block_size: SupportsIndex = ...,
+    *,
+    return_drawn: No = ...,
+    **options: Unpack[_Options],
+) -> NDArray[T]: ...
+@overload
+def drop_block3d(
+    x: NDArray[T],
+    p: SupportsFloat = ...,
+    block_size: SupportsIndex = ...,
+    *,
+    return_drawn: Yes,
+    **options: Unpack[_Options],
+) -> tuple[NDArray[T], BlockMask]: ...
+@overload
+def drop_block3d(
+    x: ArrayLike,
+    p: SupportsFloat = ...,
+    block_size: SupportsIndex = ...,
+    *,
+    return_drawn: bool = ...,
+    **options: Unpack[_Options],
+) -> Any: ...
+def drop_block3d(
+    x: ArrayLike,
     p: SupportsFloat = 0.1,
     block_size: SupportsIndex = 3,
     *,
     gamma_scale: SupportsFloat = 1.0,
     shared_channels: bool = False,
     rng: RNG = None,
-    out: Any = None,
+    out: ArrayLike | None = None,
     training: bool = True,
-    return_mask: bool = False,
+    return_drawn: bool = False,
     threads: int | None = None,
 ) -> Any:
     """Drop cubes of feature volumes: `drop_block2d` for (N, C, D, H, W), with the third power of the block size.
@@ -199,47 +269,45 @@ def drop_block3d(
     Examples
     --------
     >>> import numpy as np, simdrop
-    >>> y, mask = simdrop.drop_block3d(np.ones((2, 3, 6, 6, 6)), 0.2, 3, rng=42, return_mask=True)
+    >>> y, mask = simdrop.drop_block3d(np.ones((2, 3, 6, 6, 6)), 0.2, 3, rng=42, return_drawn=True)
     >>> round(mask.keep().mean(), 2)
     np.float64(0.79)
     """
-    return _drop_block(3, x, p, block_size, gamma_scale, shared_channels, rng, out, training, return_mask, threads)
+    return _drop_block(3, x, p, block_size, gamma_scale, shared_channels, rng, out, training, return_drawn, threads)
 
 
 def _drop_block(
     spatial: int,
-    x: Any,
+    x: ArrayLike,
     p: SupportsFloat,
     block_size: SupportsIndex,
     gamma_scale: SupportsFloat,
     shared_channels: bool,
     rng: RNG,
-    out: Any,
+    out: ArrayLike | None,
     training: bool,
-    return_mask: bool,
+    return_drawn: bool,
     threads: int | None,
 ) -> Any:
     shape = _core.shape_of(x)
     require_rank("x", shape, (spatial + 2,), "(N, C, H, W)" if spatial == 2 else "(N, C, D, H, W)")
-    size = _core.unsigned_integer("block_size", block_size, 2**32)
-    if size == 0:
-        raise ValueError("block_size: got 0; accepted: 1 and above")
+    size = _core.unsigned_integer("block_size", block_size, 2**32, 1)
     _core.threshold(p)
+    factor = float(gamma_scale)
+    if not (factor >= 0 and isfinite(factor)):
+        raise ValueError(f"gamma_scale: got {gamma_scale!r}; accepted: a finite number of 0 and above")
     sides = shape[2:]
     size = min(size, *sides) or 1
-    places = tuple(max(0, n - size + 1) for n in sides)
-    full = float(p) * float(gamma_scale) * math.prod(sides)
-    gamma = min(1.0, full / (size**spatial * math.prod(places))) if math.prod(places) else 0.0
-    if not gamma >= 0:
-        raise ValueError(f"gamma_scale: got {gamma_scale!r}; accepted: 0 and above")
-    bits = (shape[0], 1 if shared_channels else shape[1], *places)
+    bits = (shape[0], 1 if shared_channels else shape[1], *(max(0, n - size + 1) for n in sides))
     if training:
+        _core.check_threads(threads)
+        gamma = block_gamma(float(p), size, sides, factor)
         stream = as_stream(rng)
         blocks = BlockMask(shape, size, Mask(bits, gamma, seed=stream.seed, stream=stream.next()))
     else:
         blocks = BlockMask(shape, size, Mask(bits, 0.0, seed=0))
-    result = blocks.apply(x, out=out, threads=threads) if training and gamma else infer(x, out, threads)
-    return (result, blocks) if return_mask else result
+    result = blocks.apply(x, out=out, threads=threads)
+    return (result, blocks) if return_drawn else result
 
 
 def _place(dropped: NDArray[np.bool_], starts: NDArray[np.bool_], size: int) -> None:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, SupportsFloat, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, TypeAlias, overload
 
 from simdrop import _core
-from simdrop._draw import infer, next_mask, nothing_dropped
+from simdrop._draw import draw
+from simdrop._drawn import AffineDrawn
 from simdrop._rng import RNG
 from simdrop._shapes import require_rank
+from simdrop._types import ArrayLike, No, Options, T, Yes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
 DataFormat: TypeAlias = Literal["channels_first", "channels_last"]
+
+
+class _Options(Options, total=False):
+    data_format: DataFormat
 
 
 def channel_bits(shape: tuple[int, ...], spatial: int, data_format: DataFormat) -> tuple[int, ...]:
@@ -19,7 +29,7 @@ def channel_bits(shape: tuple[int, ...], spatial: int, data_format: DataFormat) 
     """
     if data_format not in ("channels_first", "channels_last"):
         raise ValueError(f"data_format: got {data_format!r}; accepted: 'channels_first' or 'channels_last'")
-    axes = ", ".join("LHWD"[1 : spatial + 1] if spatial > 1 else "L")
+    axes = ", ".join(("L", "HW", "DHW")[spatial - 1])
     order = f"C, {axes}" if data_format == "channels_first" else f"{axes}, C"
     require_rank("x", shape, (spatial + 1, spatial + 2), f"({order}) or (N, {order})")
     channel = len(shape) - 1 if data_format == "channels_last" else len(shape) - 1 - spatial
@@ -27,15 +37,27 @@ def channel_bits(shape: tuple[int, ...], spatial: int, data_format: DataFormat) 
     return tuple(n if d in (batch, channel) else 1 for d, n in enumerate(shape))
 
 
+@overload
 def dropout1d(
-    x: Any,
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: No = ..., **options: Unpack[_Options]
+) -> NDArray[T]: ...
+@overload
+def dropout1d(
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: Yes, **options: Unpack[_Options]
+) -> tuple[NDArray[T], AffineDrawn]: ...
+@overload
+def dropout1d(
+    x: ArrayLike, p: SupportsFloat = ..., *, return_drawn: bool = ..., **options: Unpack[_Options]
+) -> Any: ...
+def dropout1d(
+    x: ArrayLike,
     p: SupportsFloat = 0.5,
     *,
     rng: RNG = None,
-    out: Any = None,
+    out: ArrayLike | None = None,
     training: bool = True,
     data_format: DataFormat = "channels_first",
-    return_mask: bool = False,
+    return_drawn: bool = False,
     threads: int | None = None,
 ) -> Any:
     """Set whole channels of sequences to zero, each with probability `p`; scale the others by ``1 / q``.
@@ -55,12 +77,12 @@ def dropout1d(
         returned unchanged and nothing is drawn.
     data_format : {"channels_first", "channels_last"}, keyword only
         Where the channels are.
-    return_mask : bool, keyword only
-        Also return the `Mask`; ``mask.apply(gradient)`` is the backward pass.
+    return_drawn : bool, keyword only
+        Also return an `AffineDrawn`, whose `backward` gives the gradient.
 
     Returns
     -------
-    array, or (array, Mask)
+    array, or (array, AffineDrawn)
 
     Raises
     ------
@@ -82,18 +104,30 @@ def dropout1d(
            [[0., 0., 0.],
             [0., 0., 0.]]], dtype=float32)
     """
-    return _spatial(1, x, p, rng, out, training, data_format, return_mask, threads)
+    return _spatial(1, x, p, rng, out, training, data_format, return_drawn, threads)
 
 
+@overload
 def dropout2d(
-    x: Any,
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: No = ..., **options: Unpack[_Options]
+) -> NDArray[T]: ...
+@overload
+def dropout2d(
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: Yes, **options: Unpack[_Options]
+) -> tuple[NDArray[T], AffineDrawn]: ...
+@overload
+def dropout2d(
+    x: ArrayLike, p: SupportsFloat = ..., *, return_drawn: bool = ..., **options: Unpack[_Options]
+) -> Any: ...
+def dropout2d(
+    x: ArrayLike,
     p: SupportsFloat = 0.5,
     *,
     rng: RNG = None,
-    out: Any = None,
+    out: ArrayLike | None = None,
     training: bool = True,
     data_format: DataFormat = "channels_first",
-    return_mask: bool = False,
+    return_drawn: bool = False,
     threads: int | None = None,
 ) -> Any:
     """Set whole channels of images to zero: `dropout1d` for (N, C, H, W) or (C, H, W).
@@ -104,27 +138,39 @@ def dropout2d(
     Examples
     --------
     >>> import numpy as np, simdrop
-    >>> y, mask = simdrop.dropout2d(np.ones((4, 3, 8, 8)), 0.5, rng=42, return_mask=True)
-    >>> mask.noise_shape
+    >>> y, drawn = simdrop.dropout2d(np.ones((4, 3, 8, 8)), 0.5, rng=42, return_drawn=True)
+    >>> drawn.mask.noise_shape
     (4, 3, 1, 1)
-    >>> (mask.apply(np.ones((4, 3, 8, 8))) == y).all()
+    >>> (drawn.backward(np.ones((4, 3, 8, 8))) == y).all()
     np.True_
     """
-    return _spatial(2, x, p, rng, out, training, data_format, return_mask, threads)
+    return _spatial(2, x, p, rng, out, training, data_format, return_drawn, threads)
 
 
+@overload
 def dropout3d(
-    x: Any,
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: No = ..., **options: Unpack[_Options]
+) -> NDArray[T]: ...
+@overload
+def dropout3d(
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: Yes, **options: Unpack[_Options]
+) -> tuple[NDArray[T], AffineDrawn]: ...
+@overload
+def dropout3d(
+    x: ArrayLike, p: SupportsFloat = ..., *, return_drawn: bool = ..., **options: Unpack[_Options]
+) -> Any: ...
+def dropout3d(
+    x: ArrayLike,
     p: SupportsFloat = 0.5,
     *,
     rng: RNG = None,
-    out: Any = None,
+    out: ArrayLike | None = None,
     training: bool = True,
     data_format: DataFormat = "channels_first",
-    return_mask: bool = False,
+    return_drawn: bool = False,
     threads: int | None = None,
 ) -> Any:
-    """Set whole channels of volumes to zero: `dropout1d` for (N, C, H, W, D) or (C, H, W, D).
+    """Set whole channels of volumes to zero: `dropout1d` for (N, C, D, H, W) or (C, D, H, W).
 
     With ``data_format="channels_last"`` the channels come last.
 
@@ -134,17 +180,29 @@ def dropout3d(
     >>> simdrop.dropout3d(np.ones((1, 4, 2, 2, 2)), 0.5, rng=42)[0, :, 0, 0, 0]
     array([2., 2., 0., 0.])
     """
-    return _spatial(3, x, p, rng, out, training, data_format, return_mask, threads)
+    return _spatial(3, x, p, rng, out, training, data_format, return_drawn, threads)
 
 
+@overload
 def feature_dropout(
-    x: Any,
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: No = ..., **options: Unpack[Options]
+) -> NDArray[T]: ...
+@overload
+def feature_dropout(
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: Yes, **options: Unpack[Options]
+) -> tuple[NDArray[T], AffineDrawn]: ...
+@overload
+def feature_dropout(
+    x: ArrayLike, p: SupportsFloat = ..., *, return_drawn: bool = ..., **options: Unpack[Options]
+) -> Any: ...
+def feature_dropout(
+    x: ArrayLike,
     p: SupportsFloat = 0.5,
     *,
     rng: RNG = None,
-    out: Any = None,
+    out: ArrayLike | None = None,
     training: bool = True,
-    return_mask: bool = False,
+    return_drawn: bool = False,
     threads: int | None = None,
 ) -> Any:
     """Set whole channels to zero in an array (N, C, ...) of any number of spatial dimensions, as PyTorch's.
@@ -159,7 +217,8 @@ def feature_dropout(
     array([[2., 2.],
            [0., 0.]])
     """
-    return _drop(x, p, rng, feature_bits(_core.shape_of(x)), out, training, return_mask, threads)
+    bits = feature_bits(_core.shape_of(x))
+    return draw(x, p, rng, bits, out=out, training=training, return_drawn=return_drawn, threads=threads)
 
 
 def feature_bits(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -171,31 +230,14 @@ def feature_bits(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _spatial(
     spatial: int,
-    x: Any,
+    x: ArrayLike,
     p: SupportsFloat,
     rng: RNG,
-    out: Any,
+    out: ArrayLike | None,
     training: bool,
     data_format: DataFormat,
-    return_mask: bool,
+    return_drawn: bool,
     threads: int | None,
 ) -> Any:
     bits = channel_bits(_core.shape_of(x), spatial, data_format)
-    return _drop(x, p, rng, bits, out, training, return_mask, threads)
-
-
-def _drop(
-    x: Any,
-    p: SupportsFloat,
-    rng: RNG,
-    bits: tuple[int, ...],
-    out: Any,
-    training: bool,
-    return_mask: bool,
-    threads: int | None,
-) -> Any:
-    if not training:
-        _core.threshold(p)
-        result = infer(x, out, threads)
-        return (result, nothing_dropped(result)) if return_mask else result
-    return next_mask(x, p, rng, bits, out=out, threads=threads, return_mask=return_mask)
+    return draw(x, p, rng, bits, out=out, training=training, return_drawn=return_drawn, threads=threads)

@@ -2,27 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, SupportsFloat, SupportsIndex, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, SupportsIndex, TypeAlias, overload
 
 from simdrop import _core
-from simdrop._draw import next_mask, nothing_dropped
+from simdrop._draw import draw
+from simdrop._drawn import AffineDrawn
 from simdrop._mask import Scaling
 from simdrop._rng import RNG
+from simdrop._types import ArrayLike, No, Options, T, Yes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from typing_extensions import Unpack
 
 PathMode: TypeAlias = Literal["row", "batch"]
 
 
+class _Options(Options, total=False):
+    mode: PathMode
+    scale_by_keep: bool
+    scaling: Scaling
+
+
+@overload
 def drop_path(
-    x: Any,
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: No = ..., **options: Unpack[_Options]
+) -> NDArray[T]: ...
+@overload
+def drop_path(
+    x: NDArray[T], p: SupportsFloat = ..., *, return_drawn: Yes, **options: Unpack[_Options]
+) -> tuple[NDArray[T], AffineDrawn]: ...
+@overload
+def drop_path(
+    x: ArrayLike, p: SupportsFloat = ..., *, return_drawn: bool = ..., **options: Unpack[_Options]
+) -> Any: ...
+def drop_path(
+    x: ArrayLike,
     p: SupportsFloat = 0.0,
     *,
     rng: RNG = None,
-    out: Any = None,
+    out: ArrayLike | None = None,
     training: bool = True,
     mode: PathMode = "row",
     scale_by_keep: bool = True,
     scaling: Scaling = "inverted",
-    return_mask: bool = False,
+    return_drawn: bool = False,
     threads: int | None = None,
 ) -> Any:
     """Set whole samples to zero, each with probability `p`: stochastic depth, applied to a residual branch.
@@ -47,13 +71,12 @@ def drop_path(
         False leaves kept samples unscaled (as timm has it).
     scaling : {"inverted", "classic"}, keyword only
         "classic" is the original paper [1]_: no scaling while training, times ``q`` at inference.
-    return_mask : bool, keyword only
-        Also return the `Mask`. The backward pass is ``mask.apply(gradient)``, with ``scaling="classic"`` if the kept
-        samples were not scaled.
+    return_drawn : bool, keyword only
+        Also return an `AffineDrawn`, whose `backward` gives the gradient.
 
     Returns
     -------
-    array, or (array, Mask)
+    array, or (array, AffineDrawn)
 
     Raises
     ------
@@ -79,37 +102,18 @@ def drop_path(
     shape = _core.shape_of(x)
     if not shape:
         raise ValueError("x: got shape (); accepted: at least one dimension, that of the samples")
-    if not training:
-        result = _core.infer(x, out, p, scaling, threads)
-        return (result, nothing_dropped(result)) if return_mask else result
     bits = tuple(n if d == 0 and mode == "row" else 1 for d, n in enumerate(shape))
-    how: Scaling = scaling if scale_by_keep else "classic"
-    return next_mask(x, p, rng, bits, out=out, scaling=how, threads=threads, return_mask=return_mask)
-
-
-def stochastic_depth(
-    x: Any,
-    p: SupportsFloat,
-    mode: PathMode = "row",
-    *,
-    rng: RNG = None,
-    out: Any = None,
-    training: bool = True,
-    scaling: Scaling = "inverted",
-    return_mask: bool = False,
-    threads: int | None = None,
-) -> Any:
-    """Do what `drop_path` does, with the arguments in torchvision's order.
-
-    Examples
-    --------
-    >>> import numpy as np, simdrop
-    >>> simdrop.stochastic_depth(np.ones((2, 2)), 0.5, "batch", rng=42)
-    array([[2., 2.],
-           [2., 2.]])
-    """
-    return drop_path(
-        x, p, rng=rng, out=out, training=training, mode=mode, scaling=scaling, return_mask=return_mask, threads=threads
+    return draw(
+        x,
+        p,
+        rng,
+        bits,
+        out=out,
+        training=training,
+        scaling=scaling,
+        scale_kept=scale_by_keep,
+        return_drawn=return_drawn,
+        threads=threads,
     )
 
 
