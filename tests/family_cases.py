@@ -138,7 +138,12 @@ IMAGE, ROWS, SEQUENCE = (3, 4, 6, 5), (7, 5), (6, 3, 4)
 
 CASES = (
     Case("dropout", (ROWS,), member(simdrop.dropout, 0.4), lambda x: inverted(x, 0.4)),
-    Case("noise_shape", (SEQUENCE,), member(simdrop.dropout, 0.4, noise_shape=(None, 1, None)), lambda x: inverted(x, 0.4, (6, 1, 4))),
+    Case(
+        "noise_shape",
+        (SEQUENCE,),
+        member(simdrop.dropout, 0.4, noise_shape=(None, 1, None)),
+        lambda x: inverted(x, 0.4, (6, 1, 4)),
+    ),
     Case(
         "broadcast_dims",
         (SEQUENCE,),
@@ -170,9 +175,19 @@ CASES = (
         lambda x: np.where(kept(x.shape, 0.5, (7, 1)), x, x.dtype.type(0)),
     ),
     Case("attention_dropout", (SEQUENCE,), member(simdrop.attention_dropout, 0.1), lambda x: inverted(x, 0.1)),
-    Case("scaled_dot_product_attention", ((2, 5, 4), (2, 5, 4), (2, 5, 3)), member(simdrop.scaled_dot_product_attention, 0.3, needs=3, is_causal=True), plain_attend),
+    Case(
+        "scaled_dot_product_attention",
+        ((2, 5, 4), (2, 5, 4), (2, 5, 3)),
+        member(simdrop.scaled_dot_product_attention, 0.3, needs=3, is_causal=True),
+        plain_attend,
+    ),
     Case("alpha_dropout", (ROWS,), member(simdrop.alpha_dropout, 0.3), plain_alpha),
-    Case("feature_alpha_dropout", (IMAGE,), member(simdrop.feature_alpha_dropout, 0.3), lambda x: plain_alpha(x, (3, 4, 1, 1))),
+    Case(
+        "feature_alpha_dropout",
+        (IMAGE,),
+        member(simdrop.feature_alpha_dropout, 0.3),
+        lambda x: plain_alpha(x, (3, 4, 1, 1)),
+    ),
     Case("gaussian_dropout", (ROWS,), member(simdrop.gaussian_dropout, 0.3), plain_gaussian_dropout),
     Case("gaussian_noise", (ROWS,), member(simdrop.gaussian_noise, 0.25), plain_gaussian_noise),
     Case("drop_block2d", (IMAGE,), member(simdrop.drop_block2d, 0.3, block_size=3), plain_blocks),
@@ -185,12 +200,27 @@ CASES = (
         lambda x: inverted(x, 0.4, (7, 1)),
     ),
     Case("embedding_dropout", (ROWS,), embedding, plain_embedding),
-    Case("zoneout", (ROWS, ROWS), member(simdrop.zoneout, 0.3), lambda state, previous: np.where(kept(state.shape, 0.3), state, previous)),
+    Case(
+        "zoneout",
+        (ROWS, ROWS),
+        member(simdrop.zoneout, 0.3),
+        lambda state, previous: np.where(kept(state.shape, 0.3), state, previous),
+    ),
     Case("patch_dropout", ((3, 9, 2),), member(simdrop.patch_dropout, 0.5), plain_patch),
     Case("concrete_dropout", (ROWS,), concrete, plain_concrete),
-    Case("bias_dropout_add", (ROWS, (5,), ROWS), member(simdrop.bias_dropout_add, 0.3), lambda x, b, r: r + inverted(x + b, 0.3)),
+    Case(
+        "bias_dropout_add",
+        (ROWS, (5,), ROWS),
+        member(simdrop.bias_dropout_add, 0.3),
+        lambda x, b, r: r + inverted(x + b, 0.3),
+    ),
     Case("drop_connect", ((4, 5), (3, 5), (3,)), member(simdrop.drop_connect, 0.3, needs=2), plain_connect),
-    Case("drop_connect, per sample", ((4, 5), (3, 5), (3,)), member(simdrop.drop_connect, 0.3, needs=2, per_sample=True), plain_connect_per_sample),
+    Case(
+        "drop_connect, per sample",
+        ((4, 5), (3, 5), (3,)),
+        member(simdrop.drop_connect, 0.3, needs=2, per_sample=True),
+        plain_connect_per_sample,
+    ),
     Case("monte_carlo_dropout", (ROWS,), sampled, plain_monte_carlo),
 )
 

@@ -92,8 +92,8 @@ def test_the_sum_over_many_masks_preserves_each_element() -> None:
     assert np.all(np.abs(total / 4000 - x) < 6 * np.abs(x) * math.sqrt(0.25 / 4000))
 
 
-def test_backward_is_the_mask_again(isa: str) -> None:
-    # d/dx of loss(dropout(x)) by central differences against mask.apply of the gradient that reaches the dropout.
+def test_backward_is_the_derivative(isa: str) -> None:
+    # d/dx of loss(dropout(x)) by central differences against backward of the gradient that reaches dropout.
     x = ordinary(60, "float64").reshape(5, 12)
     _, drawn = simdrop.dropout(x, 0.3, rng=11, return_drawn=True)
 
@@ -102,7 +102,7 @@ def test_backward_is_the_mask_again(isa: str) -> None:
 
     y = drawn.apply(x)
     gradient = drawn.backward(2 * np.tanh(y) * (1 - np.tanh(y) ** 2))
-    assert 0 < mask.count_kept() < mask.size
+    assert 0 < drawn.mask.count_kept() < drawn.mask.size
     h = 1e-5
     numeric = np.empty_like(x)
     for i in np.ndindex(*x.shape):
@@ -110,7 +110,7 @@ def test_backward_is_the_mask_again(isa: str) -> None:
         step[i] = h
         numeric[i] = (loss(x + step) - loss(x - step)) / (2 * h)
     np.testing.assert_allclose(gradient, numeric, rtol=1e-7, atol=1e-9)
-    assert not np.any(gradient[~mask.keep()])
+    assert not np.any(gradient[~drawn.mask.keep()])
 
 
 def test_the_returned_mask_is_the_one_that_was_used(isa: str) -> None:

@@ -6,6 +6,8 @@ import copyreg
 import dataclasses
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from simdrop import _core
 from simdrop._mask import Mask
 
@@ -43,6 +45,13 @@ class Drawn:
 
     __slots__ = ()
 
+    def __post_init__(self) -> None:
+        """Check the numbers; classes with numbers of other kinds than these do it themselves."""
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            check = _CHECKS.get(field.type)
+            if check is not None:
+                checked(self, **{field.name: check(field.name, getattr(self, field.name))})
+
     def backward(self, grad: ArrayLike, *inputs: Any, out: ArrayLike | None = None, threads: int | None = None) -> Any:
         """Return the gradient of the input, or a tuple of those of all inputs in the order of the arguments.
 
@@ -78,12 +87,43 @@ def _load(self: Any, state: dict[str, Any]) -> None:
     self.__init__(**state)  # checks the numbers again
 
 
+def _refuse_change(self: Any, name: str, value: object = None) -> None:
+    raise AttributeError(f"a {type(self).__name__} cannot be changed; make another one instead of setting {name!r}")
+
+
+def _as_mask(name: str, value: Any) -> Mask:
+    if not isinstance(value, Mask):
+        raise TypeError(f"{name}: got {_core.shown(value)}; accepted: a simdrop.Mask")
+    return value
+
+
+def _as_float(name: str, value: Any) -> float:
+    try:
+        if isinstance(value, str | bytes):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}: got {_core.shown(value)}; accepted: a real number") from None
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """Return True or False, as which no other object counts."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: got {_core.shown(value)}; accepted: True or False")
+    return bool(value)
+
+
+# By the annotation of a field.
+_CHECKS: dict[Any, Any] = {"Mask": _as_mask, "float": _as_float, "bool": as_flag}
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))
 def drawn_value(cls: ClassT) -> ClassT:
     """Make a class of `Drawn` a frozen dataclass with slots, public in `simdrop`."""
     made: Any = dataclasses.dataclass(frozen=True, slots=True, repr=False)(cls)
     made.__module__ = "simdrop"  # pickles name the public path
     made.__setstate__ = _load
+    made.__setattr__ = made.__delattr__ = _refuse_change
     return made  # type: ignore[no-any-return]
 
 

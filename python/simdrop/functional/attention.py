@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simdrop import _core
-from simdrop._arrays import as_floats, as_ndarray
+from simdrop._arrays import as_floats, as_ndarray, require_shape
 from simdrop._draw import draw
 from simdrop._drawn import AffineDrawn, Drawn, drawn_value
 from simdrop._mask import Mask
@@ -151,6 +151,7 @@ class AttentionDrawn(Drawn):
         """
         q, k, v = _inputs(q, k, v)
         grad = as_floats("grad", grad, q, "q")
+        require_shape("grad", grad.shape, (*q.shape[:-1], v.shape[-1]), "the result")
         weights = _softmax(_scores(q, k, self.scale, attn_mask, self.is_causal))
         dropped = self.mask.apply(weights, threads=threads)
         grad_v = np.swapaxes(dropped, -1, -2) @ grad

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, Literal, SupportsFloat, TypeAlias, TypedDict, overload
 
 import numpy as np
@@ -48,17 +48,25 @@ class DropConnectDrawn(Drawn):
         In Gaussian inference ``sqrt(variance (x * x) (W * W)^T) z`` has been added, with `noise` as z.
     noise : Noise or None, keyword only
         The normal deviates of Gaussian inference.
+    has_bias : bool, keyword only
+        Whether there was a bias.
     """
 
     mask: Mask
     scale: float = field(default=1.0, kw_only=True)
     variance: float = field(default=0.0, kw_only=True)
     noise: Noise | None = field(default=None, kw_only=True)
+    has_bias: bool = field(default=True, kw_only=True)
+
+    def __post_init__(self) -> None:
+        Drawn.__post_init__(self)
+        if not isinstance(self.noise, Noise | None):
+            raise TypeError(f"noise: got {_core.shown(self.noise)}; accepted: a simdrop.Noise or None")
 
     def backward(  # type: ignore[override]
         self, grad: ArrayLike, x: ArrayLike, weight: ArrayLike, *, threads: int | None = None
-    ) -> tuple[Array, Array, Array]:
-        """Return the gradients of `x`, `weight` and `bias`.
+    ) -> tuple[Array, Array, Array | None]:
+        """Return the gradients of `x`, `weight` and `bias`, None without one.
 
         Parameters
         ----------
@@ -73,7 +81,7 @@ class DropConnectDrawn(Drawn):
         --------
         >>> import numpy as np, simdrop
         >>> x, weight = np.ones((1, 2)), np.array([[1.0, 2.0], [3.0, 4.0]])
-        >>> y, drawn = simdrop.drop_connect(x, weight, rng=42, return_drawn=True)
+        >>> y, drawn = simdrop.drop_connect(x, weight, np.zeros(2), rng=42, return_drawn=True)
         >>> drawn.backward(np.ones((1, 2)), x, weight)
         (array([[2., 4.]]), array([[2., 2.],
                [0., 0.]]), array([1., 1.]))
@@ -82,7 +90,7 @@ class DropConnectDrawn(Drawn):
         require_shape("weight", weight.shape, self.mask.shape[-2:], "the mask")
         grad = as_floats("grad", grad, x)
         require_shape("grad", grad.shape, (len(x), len(weight)), "the result")
-        grad_bias = grad.sum(axis=0)
+        grad_bias = grad.sum(axis=0) if self.has_bias else None
         if self.mask.ndim == 3:
             require_shape("x", x.shape, (self.mask.shape[0], self.mask.shape[2]), "the samples of the mask")
             grad_x = np.empty_like(x)
@@ -222,7 +230,7 @@ def drop_connect(
         y = x @ dropped.T
     if bias is not None:
         y = y + bias
-    return (y, drawn) if return_drawn else y
+    return (y, replace(drawn, has_bias=bias is not None)) if return_drawn else y
 
 
 def drop_connect_moments(

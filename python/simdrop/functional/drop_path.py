@@ -38,7 +38,7 @@ def drop_path(
 ) -> Any: ...
 def drop_path(
     x: ArrayLike,
-    p: SupportsFloat = 0.0,
+    p: SupportsFloat = 0.5,
     *,
     rng: RNG = None,
     out: ArrayLike | None = None,

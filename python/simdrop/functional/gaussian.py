@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from simdrop import _core
 from simdrop._arrays import require_shape
 from simdrop._draw import copied, keep_probability
-from simdrop._drawn import Drawn, checked, drawn_value
+from simdrop._drawn import Drawn, as_flag, checked, drawn_value
 from simdrop._rng import RNG, as_stream
 from simdrop._shapes import Shape, as_shape
 from simdrop._types import ArrayLike, No, Options, T, Yes
@@ -63,7 +63,7 @@ class Noise(Drawn):
             self,
             shape=shape,
             sd=as_sd(self.sd),
-            multiplicative=bool(self.multiplicative),
+            multiplicative=as_flag("multiplicative", self.multiplicative),
             seed=_core.unsigned_integer("seed", self.seed, 2**64 - 1),
             stream=_core.unsigned_integer("stream", self.stream, 2**64 - 1),
             offset=_core.unsigned_integer("offset", self.offset, last),

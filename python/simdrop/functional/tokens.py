@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from simdrop import _core
 from simdrop._arrays import as_floats, as_ndarray
 from simdrop._draw import kept_factor
-from simdrop._drawn import Drawn, checked, drawn_value
+from simdrop._drawn import Drawn, as_flag, checked, drawn_value
 from simdrop._mask import Mask
 from simdrop._rng import RNG, as_stream
 from simdrop._shapes import require_rank
@@ -219,7 +219,7 @@ class TokenMask(Drawn):
             tokens=tokens,
             kept=_core.unsigned_integer("kept", self.kept, tokens),
             prefix=_core.unsigned_integer("prefix", self.prefix, 2**32),
-            ordered=bool(self.ordered),
+            ordered=as_flag("ordered", self.ordered),
             seed=_core.unsigned_integer("seed", self.seed, 2**64 - 1),
             stream=_core.unsigned_integer("stream", self.stream, 2**64 - 1),
         )
