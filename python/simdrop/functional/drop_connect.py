@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Array = NDArray[Any]
+_Gradients: TypeAlias = "tuple[Array, Array, Array | None]"
 Inference: TypeAlias = Literal["mean", "gaussian"]
 
 
@@ -65,7 +66,7 @@ class DropConnectDrawn(Drawn):
 
     def backward(  # type: ignore[override]
         self, grad: ArrayLike, x: ArrayLike, weight: ArrayLike, *, threads: int | None = None
-    ) -> tuple[Array, Array, Array | None]:
+    ) -> _Gradients:
         """Return the gradients of `x`, `weight` and `bias`, None without one.
 
         Parameters
@@ -98,7 +99,7 @@ class DropConnectDrawn(Drawn):
             for n, row in enumerate(x):
                 grad_x[n] = grad[n] @ self._weights(weight, threads, n)
                 grad_weight += self._weights(np.outer(grad[n], row), threads, n)
-            return grad_x, grad_weight, grad_bias
+            return _narrow(x.dtype, grad_x, grad_weight, grad_bias)
         grad_x = grad @ self._weights(weight, threads)
         grad_weight = self._weights(np.ascontiguousarray(grad.T @ x), threads)
         if self.noise is not None:
@@ -108,7 +109,7 @@ class DropConnectDrawn(Drawn):
             slope *= slope.dtype.type(self.variance)
             grad_x += x * (slope @ (weight * weight))
             grad_weight += weight * (slope.T @ (x * x))
-        return grad_x, grad_weight, grad_bias
+        return _narrow(x.dtype, grad_x, grad_weight, grad_bias)
 
     def _weights(self, weight: Array, threads: int | None, sample: int | None = None) -> Array:
         mask = self.mask if sample is None else self.mask[sample]
@@ -228,8 +229,7 @@ def drop_connect(
         dropped, affine = draw(weight, p, rng, bits, scaling=scaling, return_drawn=True, threads=threads, name="weight")
         drawn = DropConnectDrawn(affine.mask, scale=scale)
         y = x @ dropped.T
-    if bias is not None:
-        y = y + bias
+    y = (y if bias is None else y + bias).astype(x.dtype, copy=False)  # products of bfloat16 are float32
     return (y, replace(drawn, has_bias=bias is not None)) if return_drawn else y
 
 
@@ -323,6 +323,12 @@ def weight_drop(
     return draw(
         weight, p, rng, bits, out=out, training=training, return_drawn=return_drawn, threads=threads, name="weight"
     )
+
+
+def _narrow(dtype: np.dtype[Any], grad_x: Array, grad_weight: Array, grad_bias: Array | None) -> _Gradients:
+    """Return the gradients in the type of the inputs: NumPy's products of bfloat16 are float32."""
+    bias = None if grad_bias is None else grad_bias.astype(dtype, copy=False)
+    return grad_x.astype(dtype, copy=False), grad_weight.astype(dtype, copy=False), bias
 
 
 def _moments(p: SupportsFloat, scaling: Scaling) -> tuple[float, float]:
