@@ -36,16 +36,19 @@ from simdrop._mask import Mask
 from simdrop._monte_carlo import Moments, SamplesDrawn, monte_carlo_dropout, monte_carlo_predict
 from simdrop.functional.alpha import alpha_dropout, feature_alpha_dropout
 from simdrop.functional.attention import AttentionDrawn, attention_dropout, scaled_dot_product_attention
+from simdrop.functional.bias_dropout_add import BiasDropoutAddDrawn, bias_dropout_add
+from simdrop.functional.block_mask import BlockMask
 from simdrop.functional.channels import dropout1d, dropout2d, dropout3d, feature_dropout
 from simdrop.functional.concrete import ConcreteMask, concrete_dropout
-from simdrop.functional.drop_block import BlockMask, drop_block2d, drop_block3d
-from simdrop.functional.drop_connect import DropConnectDrawn, drop_connect, drop_connect_moments, weight_drop
+from simdrop.functional.drop_block import drop_block2d, drop_block3d
+from simdrop.functional.drop_connect import DropConnectDrawn, drop_connect, drop_connect_moments
 from simdrop.functional.drop_path import drop_path, linear_decay
 from simdrop.functional.dropout import bernoulli, dropout, dropout_, random_bits
-from simdrop.functional.fused import BiasDropoutAddDrawn, bias_dropout_add
+from simdrop.functional.embedding import EmbeddingDrawn, embedding_dropout
 from simdrop.functional.gaussian import Noise, gaussian_dropout, gaussian_noise, normal
+from simdrop.functional.patch import TokenMask, patch_dropout
 from simdrop.functional.recurrent import ZoneoutDrawn, locked_dropout, zoneout
-from simdrop.functional.tokens import EmbeddingDrawn, TokenMask, embedding_dropout, patch_dropout
+from simdrop.functional.weight_drop import weight_drop
 
 __version__ = "0.1.0"
 

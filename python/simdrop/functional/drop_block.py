@@ -5,18 +5,15 @@ from __future__ import annotations
 from math import isfinite
 from typing import TYPE_CHECKING, Any, SupportsFloat, SupportsIndex, overload
 
-import numpy as np
 from numpy.typing import NDArray
 
 from simdrop import _core
-from simdrop._arrays import require_shape
-from simdrop._draw import copied
-from simdrop._drawn import Drawn, checked, drawn_value
 from simdrop._formulas import block_gamma
 from simdrop._mask import Mask
 from simdrop._rng import RNG, as_stream
-from simdrop._shapes import as_shape, require_rank
+from simdrop._shapes import require_rank
 from simdrop._types import ArrayLike, No, Options, T, Yes
+from simdrop.functional.block_mask import BlockMask
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -25,110 +22,6 @@ if TYPE_CHECKING:
 class _Options(Options, total=False):
     gamma_scale: SupportsFloat
     shared_channels: bool
-
-
-@drawn_value
-class BlockMask(Drawn):
-    """Which blocks of an array (N, C, ...) are dropped, as a value: a few numbers.
-
-    A block of ``size`` elements along each spatial dimension starts where an element of `seeds` is dropped. `seeds`
-    is a `Mask` with one element for each place where a whole block fits: the shape of the array with ``size - 1``
-    fewer along each spatial dimension, and with 1 channel if channels are shared.
-
-    Examples
-    --------
-    >>> import simdrop
-    >>> simdrop.BlockMask((1, 1, 3, 3), 2, simdrop.Mask((1, 1, 2, 2), 0.3, seed=2)).keep()[0, 0]
-    array([[ True,  True,  True],
-           [ True, False, False],
-           [ True, False, False]])
-    """
-
-    shape: tuple[int, ...]
-    size: int
-    seeds: Mask
-
-    def __post_init__(self) -> None:
-        shape = as_shape("shape", self.shape)
-        require_rank("shape", shape, range(3, 33), "(N, C, ...)")
-        size = _core.unsigned_integer("size", self.size, 2**32, 1)
-        if not isinstance(self.seeds, Mask):
-            raise TypeError(f"seeds: got {_core.shown(self.seeds)}; accepted: a Mask")
-        places = tuple(max(0, n - size + 1) for n in shape[2:])
-        accepted = (shape[0], 1 if self.seeds.shape[1:2] == (1,) else shape[1], *places)
-        if self.seeds.shape != accepted:
-            raise ValueError(
-                f"seeds: got a mask of shape {self.seeds.shape}; accepted: {accepted}, a place for each whole block"
-            )
-        checked(self, shape=shape, size=size)
-
-    def keep(self, *, threads: int | None = None) -> NDArray[np.bool_]:
-        """Return the mask as booleans, True where an element is kept.
-
-        Examples
-        --------
-        >>> import simdrop
-        >>> mask = simdrop.BlockMask((1, 1, 2, 2), 1, simdrop.Mask((1, 1, 2, 2), 0.5, seed=42))
-        >>> mask.keep()[0, 0]
-        array([[ True,  True],
-               [False, False]])
-        """
-        return np.array(np.broadcast_to(~self._dropped(threads), self.shape))
-
-    def apply(self, x: ArrayLike, *, out: ArrayLike | None = None, threads: int | None = None) -> Any:
-        """Return ``kept ? x * size(x) / number kept : +0``: the forward pass, and with a gradient the backward pass.
-
-        Examples
-        --------
-        >>> import numpy as np, simdrop
-        >>> mask = simdrop.BlockMask((1, 1, 2, 2), 1, simdrop.Mask((1, 1, 2, 2), 0.5, seed=42))
-        >>> mask.apply(np.ones((1, 1, 2, 2)))[0, 0]
-        array([[2., 2.],
-               [0., 0.]])
-        """
-        return self._applied("x", x, out, threads)
-
-    def backward(  # type: ignore[override]
-        self, grad: ArrayLike, *, out: ArrayLike | None = None, threads: int | None = None
-    ) -> Any:
-        """Return the gradient of the input, `apply` of that of the result.
-
-        Examples
-        --------
-        >>> import numpy as np, simdrop
-        >>> mask = simdrop.BlockMask((1, 1, 2, 2), 1, simdrop.Mask((1, 1, 2, 2), 0.5, seed=42))
-        >>> mask.backward(np.ones((1, 1, 2, 2)))[0, 0]
-        array([[2., 2.],
-               [0., 0.]])
-        """
-        return self._applied("grad", grad, out, threads)
-
-    def _applied(self, name: str, x: ArrayLike, out: ArrayLike | None, threads: int | None) -> Any:
-        shape = _core.shape_of(x, name)
-        require_shape(name, shape, self.shape, "the mask")
-        if not self.seeds.p:
-            return copied(x, out, threads, name)
-        dropped = self._dropped(threads)
-        kept = dropped.size - int(np.count_nonzero(dropped))
-        scale = dropped.size / kept if kept else 1.0
-        result = _core.select(x, out, 0.0, (0, 0, 0), scale, 0.0, 0.0, threads, shape, shape, name)[0]
-        target = np.asarray(result)
-        np.copyto(target, target.dtype.type(0), where=dropped)
-        return result
-
-    def _dropped(self, threads: int | None) -> NDArray[np.bool_]:
-        """Return where blocks lie, with 1 channel if channels are shared."""
-        lengths = (*self.seeds.shape[:2], *self.shape[2:])
-        dropped = np.zeros(lengths, np.bool_)
-        if self.seeds.size:
-            starts = ~self.seeds.keep(threads=threads)
-            if self.seeds.p * self.size ** (len(lengths) - 2) < 1:
-                _place(dropped, starts, self.size)
-            else:
-                dropped[tuple(slice(0, n) for n in self.seeds.shape)] = starts
-                for axis in range(2, len(lengths)):
-                    _widen(dropped, axis, self.size)
-        return dropped
 
 
 @overload
@@ -308,22 +201,3 @@ def _drop_block(
         blocks = BlockMask(shape, size, Mask(bits, 0.0, seed=0))
     result = blocks.apply(x, out=out, threads=threads)
     return (result, blocks) if return_drawn else result
-
-
-def _place(dropped: NDArray[np.bool_], starts: NDArray[np.bool_], size: int) -> None:
-    """Set a block at each start, one by one: the quicker way when there are few."""
-    steps = [stride // dropped.itemsize for stride in dropped.strides]
-    first = np.ravel_multi_index(np.nonzero(starts), dropped.shape)
-    within = np.indices((size,) * (dropped.ndim - 2)).reshape(dropped.ndim - 2, -1)
-    for offset in np.tensordot(steps[2:], within, axes=1):
-        dropped.reshape(-1)[first + offset] = True
-
-
-def _widen(dropped: NDArray[np.bool_], axis: int, size: int) -> None:
-    """Spread True over the `size - 1` places that follow along `axis`, doubling the reach each time."""
-    along = np.moveaxis(dropped, axis, 0)
-    reach = 1
-    while reach < size:
-        step = min(reach, size - reach)
-        along[step:] |= along[:-step].copy()
-        reach += step

@@ -7,10 +7,11 @@ from typing import Any, SupportsFloat
 from simdrop._mask import Scaling
 from simdrop._rng import RNG
 from simdrop.functional.attention import attention_dropout
-from simdrop.functional.drop_connect import Inference, drop_connect, weight_drop
-from simdrop.functional.fused import bias_dropout_add
+from simdrop.functional.bias_dropout_add import bias_dropout_add
+from simdrop.functional.drop_connect import Inference, drop_connect
+from simdrop.functional.embedding import embedding_dropout
 from simdrop.functional.recurrent import zoneout
-from simdrop.functional.tokens import embedding_dropout
+from simdrop.functional.weight_drop import weight_drop
 from simdrop.layers._base import Layer
 from simdrop.schedules import Schedule
 

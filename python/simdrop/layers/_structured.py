@@ -8,8 +8,8 @@ from simdrop import _core
 from simdrop._rng import RNG
 from simdrop.functional.concrete import concrete_dropout
 from simdrop.functional.drop_block import drop_block2d, drop_block3d
+from simdrop.functional.patch import patch_dropout
 from simdrop.functional.recurrent import locked_dropout
-from simdrop.functional.tokens import patch_dropout
 from simdrop.layers._base import Layer
 from simdrop.schedules import Schedule
 

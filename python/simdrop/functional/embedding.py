@@ -1,0 +1,181 @@
+"""Dropout of words: whole rows of an embedding."""
+
+from __future__ import annotations
+
+from dataclasses import field
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypedDict, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simdrop import _core
+from simdrop._arrays import as_floats, as_ndarray
+from simdrop._draw import kept_factor
+from simdrop._drawn import Drawn, drawn_value
+from simdrop._mask import Mask
+from simdrop._rng import RNG, as_stream
+from simdrop._shapes import require_rank
+from simdrop._types import ArrayLike, No, T, Yes
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+Array = NDArray[Any]
+Integers = NDArray[np.integer[Any]]
+
+
+class _Options(TypedDict, total=False):
+    rng: RNG
+    training: bool
+    threads: int | None
+
+
+@drawn_value
+class EmbeddingDrawn(Drawn):
+    """What `embedding_dropout` did: ``y[i] = kept[w] ? weight[w] * scale : +0`` with ``w = indices[i]``.
+
+    Parameters
+    ----------
+    mask : Mask
+        One element for each word; in inference with ``p = 0``.
+    scale : float, keyword only
+        See above.
+    """
+
+    mask: Mask
+    scale: float = field(default=1.0, kw_only=True)
+
+    def backward(  # type: ignore[override]
+        self, grad: ArrayLike, indices: Integers, *, threads: int | None = None
+    ) -> Array:
+        """Return the gradient of `weight`: the sum over the places where a word stands.
+
+        Parameters
+        ----------
+        grad : array
+            Gradient of the result, of shape ``indices.shape + (width,)``.
+        indices : ndarray of int
+            As in the forward pass.
+        threads : int, keyword only
+            As for `dropout`.
+
+        Examples
+        --------
+        >>> import numpy as np, simdrop
+        >>> drawn = simdrop.EmbeddingDrawn(simdrop.Mask(4, 0.5, seed=42), scale=2.0)
+        >>> drawn.backward(np.ones((3, 1)), np.array([0, 2, 0]))
+        array([[4.],
+               [0.],
+               [0.],
+               [0.]])
+        """
+        grad = as_floats("grad", grad)
+        indices = _as_indices(indices, self.mask.size)
+        if grad.shape[:-1] != indices.shape:
+            raise ValueError(f"grad: got shape {grad.shape}; accepted: {indices.shape} and the width")
+        total = np.zeros((self.mask.size, grad.shape[-1]), grad.dtype)
+        np.add.at(total, indices, _masked_rows(grad, self.mask, self.scale, indices, threads))
+        return total
+
+
+@overload
+def embedding_dropout(
+    indices: Integers,
+    weight: NDArray[T],
+    p: SupportsFloat = ...,
+    *,
+    return_drawn: No = ...,
+    **options: Unpack[_Options],
+) -> NDArray[T]: ...
+@overload
+def embedding_dropout(
+    indices: Integers, weight: NDArray[T], p: SupportsFloat = ..., *, return_drawn: Yes, **options: Unpack[_Options]
+) -> tuple[NDArray[T], EmbeddingDrawn]: ...
+@overload
+def embedding_dropout(
+    indices: Integers,
+    weight: ArrayLike,
+    p: SupportsFloat = ...,
+    *,
+    return_drawn: bool = ...,
+    **options: Unpack[_Options],
+) -> Any: ...
+def embedding_dropout(
+    indices: Integers,
+    weight: ArrayLike,
+    p: SupportsFloat = 0.1,
+    *,
+    rng: RNG = None,
+    training: bool = True,
+    return_drawn: bool = False,
+    threads: int | None = None,
+) -> Any:
+    """Look up rows of an embedding of which some are dropped: ``y[i] = kept[w] ? weight[w] / q : +0``, w = indices[i].
+
+    A word is dropped everywhere in the batch or nowhere [1]_. Only the rows that are looked up are read.
+
+    Parameters
+    ----------
+    indices : ndarray of int
+        Of any shape, from 0 to ``len(weight) - 1``.
+    weight : ndarray
+        (words, width).
+    p : float
+        Probability of dropping a word, from 0 to 1.
+    rng, training, threads
+        As for `dropout`: word w is element w of the mask, whatever the width.
+    return_drawn : bool, keyword only
+        Also return an `EmbeddingDrawn`; ``drawn.backward(gradient, indices)`` is the gradient of `weight`.
+
+    Returns
+    -------
+    ndarray, shape ``indices.shape + (width,)``, or (ndarray, EmbeddingDrawn)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `dropout`; also ValueError if `weight` does not have 2 dimensions.
+    IndexError
+        If an index is out of range.
+
+    References
+    ----------
+    .. [1] Y. Gal, Z. Ghahramani, NIPS 2016, and S. Merity et al., "Regularizing and optimizing LSTM language models"
+       (AWD-LSTM), ICLR 2018.
+
+    Examples
+    --------
+    >>> import numpy as np, simdrop
+    >>> simdrop.embedding_dropout(np.array([0, 2, 1]), np.ones((4, 2)), 0.5, rng=42)
+    array([[2., 2.],
+           [0., 0.],
+           [2., 2.]])
+    """
+    weight = as_floats("weight", weight)
+    require_rank("weight", weight.shape, (2,), "(words, width)")
+    indices = _as_indices(indices, len(weight))
+    _core.check_threads(threads)
+    scale = kept_factor(p)
+    if training:
+        stream = as_stream(rng)
+        mask = Mask(len(weight), p, seed=stream.seed, stream=stream.next())
+        rows = _masked_rows(weight[indices], mask, scale, indices, threads)
+    else:
+        mask, scale = Mask(len(weight), 0.0, seed=0), 1.0
+        rows = weight[indices]
+    return (rows, EmbeddingDrawn(mask, scale=scale)) if return_drawn else rows
+
+
+def _masked_rows(rows: Array, mask: Mask, scale: float, indices: Integers, threads: int | None) -> Array:
+    scaled = Mask(rows.shape, 0.0, seed=0).select(rows, scale=scale, threads=threads)
+    scaled[~mask.keep(threads=threads)[indices]] = 0
+    return np.asarray(scaled)
+
+
+def _as_indices(indices: Any, words: int) -> Integers:
+    found = as_ndarray("indices", indices)
+    if not np.issubdtype(found.dtype, np.integer):
+        raise TypeError(f"indices: got dtype {found.dtype}; accepted: integers")
+    if found.size and not (found.min() >= 0 and found.max() < words):
+        raise IndexError(f"indices: got {found.min()} to {found.max()}; accepted: 0 to {words - 1}")
+    return found
