@@ -133,8 +133,8 @@ def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
     prime = -1.7580993408473766
     a = np.float32(((1 - 0.1) * (1 + 0.1 * prime**2)) ** -0.5)
     b = np.float32(-a * prime * 0.1)
-    alpha, mask = simdrop.alpha_dropout(x, 0.1, rng=1, return_mask=True)
-    alpha_keep = mask.keep()
+    alpha, drawn = simdrop.alpha_dropout(x, 0.1, rng=1, return_drawn=True)
+    alpha_keep = drawn.mask.keep()
 
     def numpy_alpha() -> object:
         np.copyto(out, np.float32(prime))
@@ -164,8 +164,8 @@ def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
     )
 
     bias, residual = x[0].copy(), x[::-1].copy()
-    fused, mask = simdrop.bias_dropout_add(x, bias, residual, 0.1, rng=1, return_mask=True)
-    fused_mask = mask.keep() * scale
+    fused, drawn = simdrop.bias_dropout_add(x, bias, residual, 0.1, rng=1, return_drawn=True)
+    fused_mask = drawn.mask.keep() * scale
 
     def three_passes() -> object:
         total = x + bias
@@ -183,8 +183,8 @@ def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
         2.5,
     )
 
-    zoned, mask = simdrop.zoneout(x, residual, 0.1, rng=1, return_mask=True)
-    zone = mask.keep()
+    zoned, drawn = simdrop.zoneout(x, residual, 0.1, rng=1, return_drawn=True)
+    zone = drawn.mask.keep()
     yield Case(
         "zoneout",
         x.size,
@@ -194,7 +194,7 @@ def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
         lambda: _same(zoned, np.where(zone, x, residual)),
     )
 
-    blocks, mask = simdrop.drop_block2d(image, 0.1, 5, rng=1, return_mask=True)
+    blocks, mask = simdrop.drop_block2d(image, 0.1, 5, rng=1, return_drawn=True)
     kept = mask.keep()
     block = kept * np.float32(kept.size / np.count_nonzero(kept))
     yield Case(
@@ -206,9 +206,9 @@ def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
         lambda: _same(blocks, image * block),
     )
 
-    samples, mask = simdrop.monte_carlo_dropout(x[: max(1, rows // 8)], 0.1, 8, rng=1, return_mask=True)
+    samples, drawn = simdrop.monte_carlo_dropout(x[: max(1, rows // 8)], 0.1, 8, rng=1, return_drawn=True)
     part = x[: max(1, rows // 8)]
-    monte = mask.keep() * scale
+    monte = drawn.mask.keep() * scale
     yield Case(
         "monte_carlo_dropout, 8 samples",
         samples.size,
@@ -219,7 +219,7 @@ def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
     )
 
     tokens = x.reshape(-1, 32, 256) if x.size % (32 * 256) == 0 else x.reshape(-1, 4, 256)
-    patched, token_mask = simdrop.patch_dropout(tokens, 0.5, rng=1, return_mask=True)
+    patched, token_mask = simdrop.patch_dropout(tokens, 0.5, rng=1, return_drawn=True)
     chosen = token_mask.indices()
     first = np.arange(len(tokens))[:, None]
     yield Case(

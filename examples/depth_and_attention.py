@@ -90,8 +90,8 @@ class Transformer:
         tokens = self.embed(x.reshape(n * 8, 8)).reshape(n, 8, self.width) + self.place
         flat = tokens.reshape(n * 8, self.width)
         self.parts = [dense(flat).reshape(n, 8, self.width) for dense in self.qkv]
-        mixed, self.state = simdrop.scaled_dot_product_attention(
-            *self.parts, self.p, rng=self.stream, training=self.training, return_state=True
+        mixed, self.drawn = simdrop.scaled_dot_product_attention(
+            *self.parts, self.p, rng=self.stream, training=self.training, return_drawn=True
         )
         middle = flat + mixed.reshape(n * 8, self.width)
         self.active = np.maximum(self.first(middle), 0)
@@ -102,7 +102,7 @@ class Transformer:
         n = len(grad)
         after = self.exit.backward(grad).reshape(n * 8, self.width)
         middle = after + self.first.backward(self.second.backward(after) * (self.active > 0))
-        parts = simdrop.scaled_dot_product_attention_backward(middle.reshape(n, 8, self.width), *self.parts, self.state)
+        parts = self.drawn.backward(middle.reshape(n, 8, self.width), *self.parts)
         tokens = middle
         for dense, part in zip(self.qkv, parts, strict=True):
             tokens = tokens + dense.backward(part.reshape(n * 8, self.width))

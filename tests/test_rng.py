@@ -14,9 +14,9 @@ from helpers import refused
 
 def seed_of(rng: Any) -> int:
     """The seed of the mask that a call draws."""
-    _, mask = simdrop.dropout(np.ones(3), 0.5, rng=rng, return_mask=True)
-    assert mask.stream == 0
-    return int(mask.seed)
+    _, drawn = simdrop.dropout(np.ones(3), 0.5, rng=rng, return_drawn=True)
+    assert drawn.mask.stream == 0
+    return drawn.mask.seed
 
 
 def by_numpy(entropy: Any) -> int:
@@ -82,8 +82,8 @@ def test_what_is_refused(rng: Any, came: str) -> None:
 
 def test_the_stream_itself() -> None:
     stream = simdrop.Stream(5, 9)
-    _, mask = simdrop.dropout(np.ones(3), 0.5, rng=stream, return_mask=True)
-    assert (mask.seed, mask.stream, stream.stream) == (5, 9, 10)
+    _, drawn = simdrop.dropout(np.ones(3), 0.5, rng=stream, return_drawn=True)
+    assert (drawn.mask.seed, drawn.mask.stream, stream.stream) == (5, 9, 10)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,11 @@ def block_gamma(p: float, size: int, sides: Sequence[int], gamma_scale: float = 
     Such that a share `p` of the elements is covered, but for overlaps (Ghiasi et al. 2018, equation 1). At most 1;
     0 where no block fits. `size` is at most the shortest of the `sides`.
     """
-    places = math.prod(n - size + 1 for n in sides)
+    places, area, block = 1, 1, 1
+    for n in sides:  # a loop, because PyTorch's compiler follows it where the lengths are symbols
+        places *= n - size + 1
+        area *= n
+        block *= size
     if not places or not p:
         return 0.0
-    return min(1.0, p * gamma_scale * math.prod(sides) / (math.prod([size] * len(sides)) * places))
+    return min(1.0, p * gamma_scale * area / (block * places))

@@ -132,7 +132,8 @@ def dropout2d(
 ) -> Any:
     """Set whole channels of images to zero: `dropout1d` for (N, C, H, W) or (C, H, W).
 
-    With ``data_format="channels_last"`` the shapes are (N, H, W, C) and (H, W, C). A dropped channel is written and
+    With ``data_format="channels_last"`` the shapes are (N, H, W, C) and (H, W, C). PyTorch's function of this name
+    takes an array of 3 dimensions for a batch (N, C, L), which is `dropout1d` here. A dropped channel is written and
     never read where its elements lie side by side.
 
     Examples
