@@ -10,10 +10,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor
 
+from simdrop._formulas import block_gamma, selu_values
 from simdrop.torch._engines import Engine
-
-# -alpha * scale of SELU, its value at minus infinity ("Self-Normalizing Neural Networks", Klambauer et al., 2017).
-_ALPHA = 1.7580993408473766
 
 
 def elementwise(engine: Engine, x: Tensor, p: float) -> Tensor:
@@ -45,10 +43,7 @@ def _selu(p: float) -> tuple[float, float, float] | None:
 
     PyTorch gives zeros for p = 1.
     """
-    if p == 1:
-        return None
-    a = 1 / math.sqrt((_ALPHA * _ALPHA * p + 1) * (1 - p))
-    return a, _ALPHA * a * p, _ALPHA * a * (p - 1)
+    return None if p == 1 else selu_values(p)
 
 
 def alpha(engine: Engine, x: Tensor, p: float) -> Tensor:
@@ -68,8 +63,7 @@ def block(engine: Engine, x: Tensor, p: float, size: int) -> Tensor:
     height, width = x.shape[2:]
     size = min(size, height, width)
     rows, columns = height - size + 1, width - size + 1
-    # so many corners of squares that one element in 1 / p is covered, but for overlaps
-    rate = min(1.0, p * height * width / (size * size * rows * columns))
+    rate = block_gamma(p, size, (height, width))
     corners = engine.factors(x, (*x.shape[:2], rows, columns), rate, 1.0)
 
     def factors() -> Tensor:
