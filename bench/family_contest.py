@@ -133,8 +133,8 @@ def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
     prime = -1.7580993408473766
     a = np.float32(((1 - 0.1) * (1 + 0.1 * prime**2)) ** -0.5)
     b = np.float32(-a * prime * 0.1)
-    alpha, drawn = simdrop.alpha_dropout(x, 0.1, rng=1, return_drawn=True)
-    alpha_keep = drawn.mask.keep()
+    alpha, alpha_drawn = simdrop.alpha_dropout(x, 0.1, rng=1, return_drawn=True)
+    alpha_keep = alpha_drawn.mask.keep()
 
     def numpy_alpha() -> object:
         np.copyto(out, np.float32(prime))
@@ -164,8 +164,8 @@ def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
     )
 
     bias, residual = x[0].copy(), x[::-1].copy()
-    fused, drawn = simdrop.bias_dropout_add(x, bias, residual, 0.1, rng=1, return_drawn=True)
-    fused_mask = drawn.mask.keep() * scale
+    fused, fused_drawn = simdrop.bias_dropout_add(x, bias, residual, 0.1, rng=1, return_drawn=True)
+    fused_mask = fused_drawn.mask.keep() * scale
 
     def three_passes() -> object:
         total = x + bias
@@ -183,8 +183,8 @@ def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
         2.5,
     )
 
-    zoned, drawn = simdrop.zoneout(x, residual, 0.1, rng=1, return_drawn=True)
-    zone = drawn.mask.keep()
+    zoned, zoned_drawn = simdrop.zoneout(x, residual, 0.1, rng=1, return_drawn=True)
+    zone = zoned_drawn.mask.keep()
     yield Case(
         "zoneout",
         x.size,
@@ -206,9 +206,9 @@ def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
         lambda: _same(blocks, image * block),
     )
 
-    samples, drawn = simdrop.monte_carlo_dropout(x[: max(1, rows // 8)], 0.1, 8, rng=1, return_drawn=True)
+    samples, samples_drawn = simdrop.monte_carlo_dropout(x[: max(1, rows // 8)], 0.1, 8, rng=1, return_drawn=True)
     part = x[: max(1, rows // 8)]
-    monte = drawn.mask.keep() * scale
+    monte = samples_drawn.mask.keep() * scale
     yield Case(
         "monte_carlo_dropout, 8 samples",
         samples.size,

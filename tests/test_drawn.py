@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pickle
 import pickletools
-import sys
 from typing import Any
 
 import numpy as np
@@ -180,4 +179,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -142,9 +142,9 @@ def test_scaling(scaling: str) -> None:
     before = x.copy()
     mask = simdrop.Mask(100, 0.5, seed=1)
     calls: tuple[Call, ...] = (
-        lambda: simdrop.dropout(x, 0.5, rng=1, scaling=scaling),  # type: ignore[arg-type]
-        lambda: simdrop.dropout_(x, 0.5, rng=1, scaling=scaling),  # type: ignore[arg-type]
-        lambda: simdrop.dropout(x, 0.5, training=False, scaling=scaling),  # type: ignore[arg-type]
+        lambda: simdrop.dropout(x, 0.5, rng=1, scaling=scaling),  # type: ignore[call-overload]
+        lambda: simdrop.dropout_(x, 0.5, rng=1, scaling=scaling),  # type: ignore[call-overload]
+        lambda: simdrop.dropout(x, 0.5, training=False, scaling=scaling),  # type: ignore[call-overload]
         lambda: mask.apply(x, scaling=scaling),  # type: ignore[arg-type]
         lambda: mask.apply_(x, scaling=scaling),  # type: ignore[arg-type]
     )

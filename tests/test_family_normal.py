@@ -34,7 +34,7 @@ def test_known_answers(isa: str) -> None:
 
 @pytest.mark.parametrize(("first", "count"), [(0, 1), (1, 1), (3, 700), (2**57 - 999, 999), (2**40 - 5, 40)])
 def test_the_definition(isa: str, first: int, count: int) -> None:
-    noise = simdrop.Noise(count, 1.0, multiplicative=False, seed=9, stream=3, offset=first)
+    noise = simdrop.Noise((count,), 1.0, multiplicative=False, seed=9, stream=3, offset=first)
     expected = np.array(reference_normal.normal(first, count, 9, 3))
     assert_same_bits(noise.apply(np.full(count, -0.0)), expected)
 
@@ -103,6 +103,6 @@ def test_edges() -> None:
     refused(lambda: simdrop.gaussian_dropout(x, 1.0), ValueError, "p", "not including")
     refused(lambda: simdrop.gaussian_noise(x, -1.0), ValueError, "sd", "0 and above")
     refused(lambda: simdrop.gaussian_noise(x, float("nan")), ValueError, "sd")
-    refused(lambda: simdrop.gaussian_noise(x, "a"), TypeError, "sd")  # type: ignore[arg-type]
-    refused(lambda: simdrop.Noise(2, 1.0, seed=1).apply(np.ones(3)), ValueError, "x", "shape")
-    refused(lambda: simdrop.Noise(2, 1.0, seed=1, offset=2**57), ValueError, "offset")
+    refused(lambda: simdrop.gaussian_noise(x, "a"), TypeError, "sd")  # type: ignore[call-overload]
+    refused(lambda: simdrop.Noise((2,), 1.0, seed=1).apply(np.ones(3)), ValueError, "x", "shape")
+    refused(lambda: simdrop.Noise((2,), 1.0, seed=1, offset=2**57), ValueError, "offset")

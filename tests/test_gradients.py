@@ -220,7 +220,7 @@ def test_backward_is_the_derivative(name: str, given: dict[str, Any]) -> None:
             again = again if isinstance(again, tuple) else (again,)
             assert again[0] is out
             for one, two in zip(gradients, again, strict=False):
-                np.testing.assert_array_equal(one, two)  # type: ignore[arg-type]
+                np.testing.assert_array_equal(one, two)
 
 
 def functions() -> dict[str, Any]:

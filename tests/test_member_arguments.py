@@ -91,8 +91,8 @@ def test_attention_and_dense_layers_keep_the_dtype(dtype: str) -> None:
     y, drawn = simdrop.scaled_dot_product_attention(x, x, x, 0.5, rng=SEED, return_drawn=True)
     assert [a.dtype for a in (y, *drawn.backward(y, x, x, x))] == [x.dtype] * 4
     for options in ({}, {"per_sample": True}, {"training": False}, {"training": False, "inference": "gaussian"}):
-        y, connect = simdrop.drop_connect(x, x, x[:, 0], 0.5, rng=SEED, return_drawn=True, **options)  # type: ignore[call-overload]
-        assert [a.dtype for a in (y, *connect.backward(y, x, x))] == [x.dtype] * 4
+        y, connect = simdrop.drop_connect(x, x, x[:, 0], 0.5, rng=SEED, return_drawn=True, **options)
+        assert [a.dtype for a in (y, *connect.backward(y, x, x)) if a is not None] == [x.dtype] * 4
 
 
 def test_drop_block_follows_gamma() -> None:
@@ -182,7 +182,7 @@ def test_shares_in_place() -> None:
     x = np.ones((4, 6))
     for options in ({"noise_shape": (None, 1)}, {"broadcast_dims": 1}, {"broadcast_dims": (1,)}):
         y = x.copy()
-        assert simdrop.dropout_(y, 0.5, rng=simdrop.Stream(SEED), **options) is y  # type: ignore[call-overload]
+        assert simdrop.dropout_(y, 0.5, rng=simdrop.Stream(SEED), **options) is y
         assert_same_bits(y, simdrop.dropout(x, 0.5, rng=SEED, noise_shape=(None, 1)))
-        z = simdrop.alpha_dropout(x, 0.5, rng=SEED, **options)  # type: ignore[call-overload]
+        z = simdrop.alpha_dropout(x, 0.5, rng=SEED, **options)
         assert (z == z[:, :1]).all()

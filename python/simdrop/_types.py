@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias, TypedDict, TypeVar
 
 import numpy as np
@@ -11,6 +10,7 @@ from simdrop._rng import RNG
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from typing_extensions import Buffer
 
 
 class _DLPack(Protocol):
@@ -23,7 +23,7 @@ class _ArrayInterface(Protocol):
 
 
 #: Whose memory can be taken without a copy: NumPy arrays, the buffer protocol, DLPack, ``__array_interface__``.
-ArrayLike: TypeAlias = "NDArray[Any] | memoryview | bytearray | array.array[Any] | _DLPack | _ArrayInterface"
+ArrayLike: TypeAlias = "NDArray[Any] | Buffer | _DLPack | _ArrayInterface"
 ArrayT = TypeVar("ArrayT", bound=ArrayLike)
 T = TypeVar("T", bound=np.generic)
 

@@ -63,7 +63,7 @@ def alpha_dropout(
         Probability of dropping an element, from 0 to 1. With ``p = 0`` the bits are unchanged; with ``p = 1``, where
         the formula has no value, all is +0, as in PyTorch.
     rng, out, training, threads
-        As for `dropout`; equal numbers give the mask that `dropout` has. In inference `x` is returned unchanged.
+        As for `dropout`; equal numbers give the mask that `dropout` has. In inference the result is `x`, copied.
     return_drawn : bool, keyword only
         Also return an `AffineDrawn`, whose `backward` gives the gradient.
     noise_shape, broadcast_dims

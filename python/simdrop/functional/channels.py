@@ -73,8 +73,8 @@ def dropout1d(
         Probability of dropping a channel, from 0 to 1. With ``p = 0`` the bits are unchanged, with ``p = 1`` all
         is +0.
     rng, out, training, threads
-        As for `dropout`: equal numbers give the same channels, whatever the spatial size. In inference `x` is
-        returned unchanged and nothing is drawn.
+        As for `dropout`: equal numbers give the same channels, whatever the spatial size. In inference the result
+        is `x`, copied, and nothing is drawn.
     data_format : {"channels_first", "channels_last"}, keyword only
         Where the channels are.
     return_drawn : bool, keyword only

@@ -87,7 +87,7 @@ def drop_block2d(
         The same blocks for all channels of a sample.
     rng, out, training, threads
         As for `dropout`: the starts of blocks are the dropped elements of a `Mask` with ``p = gamma``. In inference
-        `x` is returned unchanged and nothing is drawn.
+        the result is `x`, copied, and nothing is drawn.
     return_drawn : bool, keyword only
         Also return the `BlockMask`, whose `backward` gives the gradient.
 

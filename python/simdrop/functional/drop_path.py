@@ -63,7 +63,7 @@ def drop_path(
     rng, out, threads
         As for `dropout`: equal numbers drop the same samples, whatever their size.
     training : bool, keyword only
-        False for inference; then nothing is drawn, and `x` is returned unchanged, or times ``q`` with
+        False for inference; then nothing is drawn, and the result is `x`, copied, or times ``q`` with
         ``scaling="classic"``.
     mode : {"row", "batch"}, keyword only
         One draw a sample, or one for the whole batch (as torchvision has it).

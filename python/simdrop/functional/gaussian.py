@@ -32,7 +32,7 @@ class Noise(Drawn):
 
     Parameters
     ----------
-    shape : int or sequence of int
+    shape : tuple of int
         Shape of the arrays it applies to.
     sd : float
         Standard deviation, finite and at least 0.
@@ -44,7 +44,7 @@ class Noise(Drawn):
     Examples
     --------
     >>> import numpy as np, simdrop
-    >>> noise = simdrop.Noise(3, 0.5, seed=42)
+    >>> noise = simdrop.Noise((3,), 0.5, seed=42)
     >>> noise.apply(np.ones(3)).round(4)
     array([1.5502, 1.1461, 0.7749])
     """
@@ -78,7 +78,7 @@ class Noise(Drawn):
         Examples
         --------
         >>> import numpy as np, simdrop
-        >>> simdrop.Noise(2, 0.5, multiplicative=False, seed=42).apply(np.zeros(2)).round(4)
+        >>> simdrop.Noise((2,), 0.5, multiplicative=False, seed=42).apply(np.zeros(2)).round(4)
         array([0.5502, 0.1461])
         """
         return self._applied("x", x, out, threads)
@@ -91,7 +91,7 @@ class Noise(Drawn):
         Examples
         --------
         >>> import numpy as np, simdrop
-        >>> simdrop.Noise(2, 0.5, seed=42).backward(np.ones(2)).round(4)
+        >>> simdrop.Noise((2,), 0.5, seed=42).backward(np.ones(2)).round(4)
         array([1.5502, 1.1461])
         """
         if self.multiplicative:
@@ -142,7 +142,7 @@ def gaussian_dropout(
         Drop probability whose variance is meant, from 0 up to, but not including, 1. With ``p = 0`` the bits are
         unchanged.
     rng, out, training, threads
-        As for `dropout`. In inference `x` is returned unchanged and nothing is drawn.
+        As for `dropout`. In inference the result is `x`, copied, and nothing is drawn.
     return_drawn : bool, keyword only
         Also return the `Noise`; ``drawn.backward(gradient)`` is the backward pass.
 
