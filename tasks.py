@@ -98,7 +98,7 @@ def format() -> None:
 
 @task
 def types() -> None:
-    """Check types: mypy, strict."""
+    """Check types: mypy, strict; and what mypy and pyright tell users of the installed package."""
     need("mypy")
     everything = ["python/simdrop", "tests", "bench", "tasks.py"]
     if importlib.util.find_spec("torch") is None:  # what is missing has no types
@@ -106,6 +106,9 @@ def types() -> None:
         run("mypy", "--exclude", "torch", *everything)
     else:
         run("mypy", *everything)
+    if shutil.which("node", path=search_path()) is None:
+        print("SKIPPED: pyright, because Node.js was not found")
+    run(sys.executable, "-m", "pytest", "-q", "tests/test_types.py")
 
 
 @task
@@ -310,8 +313,8 @@ def two_installs() -> None:
     if sorted(BUILD.iterdir()) != before:
         raise subprocess.CalledProcessError(1, f"comparison of {BUILD} before and after")
     for folder in folders:
-        code = "import simdrop; print(simdrop.__file__, simdrop.dropout(memoryview(bytearray(16)).cast('f'), rng=1))"
-        run(sys.executable, "-c", code, cwd=site, PYTHONPATH=str(folder))
+        proof = "import simdrop; print(simdrop.__file__, simdrop.dropout(memoryview(bytearray(16)).cast('f'), rng=1))"
+        run(sys.executable, "-c", proof, cwd=site, PYTHONPATH=str(folder))
 
 
 @task

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import doctest
+import inspect
+import io
+import json
 import pickle
+import re
 from collections.abc import Callable
 from typing import Any
 
+import joblib  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 import simdrop
-from helpers import assert_same_bits
+from helpers import DATA, assert_same_bits, refused
 from simdrop import layers, schedules
 
 WEIGHT = np.random.default_rng(1).standard_normal((3, 5))
@@ -18,16 +25,19 @@ LAYERS: tuple[tuple[str, Callable[[Any], layers.Layer], tuple[int, ...] | None, 
     ("Dropout", lambda p: layers.Dropout(p, rng=7), (4, 5), ()),
     ("Dropout, classic", lambda p: layers.Dropout(p, scaling="classic", rng=7), (4, 5), ()),
     ("Dropout, shared", lambda p: layers.Dropout(p, broadcast_dims=(0,), rng=7), (4, 5), ()),
-    ("SpatialDropout", lambda p: layers.SpatialDropout(p, rng=7), (4, 5, 2), ()),
-    ("SpatialDropout, 2", lambda p: layers.SpatialDropout(p, spatial=2, rng=7), (4, 5, 2, 2), ()),
+    ("Dropout1d", lambda p: layers.Dropout1d(p, rng=7), (4, 5, 2), ()),
+    ("Dropout2d", lambda p: layers.Dropout2d(p, rng=7), (4, 5, 2, 2), ()),
+    ("Dropout2d, last", lambda p: layers.Dropout2d(p, data_format="channels_last", rng=7), (4, 2, 2, 5), ()),
+    ("Dropout3d", lambda p: layers.Dropout3d(p, rng=7), (2, 3, 2, 2, 2), ()),
+    ("FeatureDropout", lambda p: layers.FeatureDropout(p, rng=7), (4, 5, 2), ()),
     ("DropPath", lambda p: layers.DropPath(p, rng=7), (4, 5), ()),
     ("DropPath, unscaled", lambda p: layers.DropPath(p, scale_by_keep=False, rng=7), (4, 5), ()),
     ("AlphaDropout", lambda p: layers.AlphaDropout(p, rng=7), (4, 5), ()),
-    ("AlphaDropout, features", lambda p: layers.AlphaDropout(p, features=True, rng=7), (4, 5, 2), ()),
+    ("FeatureAlphaDropout", lambda p: layers.FeatureAlphaDropout(p, rng=7), (4, 5, 2), ()),
     ("GaussianDropout", lambda p: layers.GaussianDropout(p, rng=7), (4, 5), ()),
     ("GaussianNoise", lambda p: layers.GaussianNoise(p, rng=7), (4, 5), ()),
-    ("DropBlock", lambda p: layers.DropBlock(p, block_size=2, rng=7), (2, 3, 5, 5), ()),
-    ("DropBlock, 3", lambda p: layers.DropBlock(p, block_size=2, rng=7), (2, 3, 4, 4, 4), ()),
+    ("DropBlock2d", lambda p: layers.DropBlock2d(p, 2, rng=7), (2, 3, 5, 5), ()),
+    ("DropBlock3d", lambda p: layers.DropBlock3d(p, 2, rng=7), (2, 3, 4, 4, 4), ()),
     ("LockedDropout", lambda p: layers.LockedDropout(p, rng=7), (4, 5, 2), ()),
     ("PatchDropout", lambda p: layers.PatchDropout(p, rng=7), (2, 7, 2), ()),
     ("ConcreteDropout", lambda p: layers.ConcreteDropout(p, temperature=0.5, rng=7), (4, 5), ()),
@@ -40,6 +50,7 @@ LAYERS: tuple[tuple[str, Callable[[Any], layers.Layer], tuple[int, ...] | None, 
     ("BiasDropoutAdd", lambda p: layers.BiasDropoutAdd(p, rng=7), (4, 5), ((5,), (4, 5))),
 )
 NAMES = {"Zoneout": ("previous",), "BiasDropoutAdd": ("bias", "residual")}
+CLASSES = [getattr(layers, name) for name in layers.__all__ if name != "Layer"]
 each = pytest.mark.parametrize(("name", "make", "shape", "more"), LAYERS, ids=[case[0] for case in LAYERS])
 
 
@@ -62,6 +73,9 @@ def test_backward_is_the_derivative(name: str, make: Any, shape: Any, more: Any,
     y = layer(x, **others)
     weights = np.random.default_rng(3).standard_normal(y.shape)
     gradient = first(layer.backward(weights))
+    if shape is None:
+        assert gradient is None, "indices have none"
+        gradient = layer.grad_weight
     target = WEIGHT if shape is None else x
     assert gradient.shape == target.shape
 
@@ -113,7 +127,7 @@ def test_it_holds_numbers_and_no_bits(name: str, make: Any, shape: Any, more: An
     x, others = inputs(name, shape, more)
     layer = make(0.4)
     layer(x, **others)
-    assert len(pickle.dumps(layer.mask)) < 400
+    assert len(pickle.dumps(layer.drawn)) < 400
     assert type(layer).__name__ in repr(layer)
     assert "rng=simdrop.Stream(seed=7, stream=1)" in repr(layer)
     assert "0.4" in repr(layer)
@@ -135,8 +149,6 @@ def test_errors() -> None:
         layers.Dropout(0.5).backward(np.ones(2))
     with pytest.raises(ValueError, match="missing: seed"):
         layers.Dropout(0.5).load_state_dict({"stream": 0, "step": 0, "training": True})
-    with pytest.raises(ValueError, match="spatial"):
-        layers.SpatialDropout(0.5, spatial=4)
     with pytest.raises(ValueError, match="sd"):
         layers.GaussianNoise(-1.0)
 
@@ -146,4 +158,131 @@ def test_layers_share_a_stream() -> None:
     a, b = layers.Dropout(0.5, rng=stream), layers.Dropout(0.5, rng=stream)
     a(np.ones(4))
     b(np.ones(4))
-    assert (a.mask.mask.stream, b.mask.mask.stream) == (0, 1)
+    assert (a.drawn.mask.stream, b.drawn.mask.stream) == (0, 1)
+
+
+def test_every_layer_is_in_the_table() -> None:
+    assert {name.partition(",")[0] for name, *_ in LAYERS} == set(layers.__all__) - {"Layer"}
+
+
+@pytest.mark.parametrize("layer", CLASSES, ids=lambda layer: str(layer.__name__))
+def test_parameters_are_those_of_the_function_and_documented(layer: Any) -> None:
+    given = inspect.signature(layer).parameters
+    function = inspect.signature(layer._function).parameters
+    for name, parameter in given.items():
+        if name != "rng":
+            assert parameter.default == function[name].default, name
+        assert parameter.kind is function[name].kind, name
+        assert parameter.annotation is not parameter.empty
+    section = re.search(r"^Parameters\n-+\n(.*?)\n\n", layer.__doc__, re.MULTILINE | re.DOTALL)
+    assert section, layer.__doc__
+    described = re.findall(r"^(\w+)(?: : .*)?\n    \S", section[1], re.MULTILINE)
+    assert described == list(given)
+    chosen = {"out", "training", "threads", "return_drawn"}  # what a layer decides
+    left = [name for name in function if name not in given and name not in chosen]
+    assert left == list(layer._inputs), "everything else is an input or a parameter"
+
+
+def test_names_are_those_of_pytorch() -> None:
+    nn = pytest.importorskip("simdrop.torch.nn")
+    assert set(nn.__all__) <= set(layers.__all__)
+
+
+@pytest.mark.parametrize("layer", CLASSES, ids=lambda layer: str(layer.__name__))
+def test_examples(layer: Any) -> None:
+    (test,) = doctest.DocTestFinder(recurse=False).find(layer, layer.__name__)
+    assert test.examples
+    report: list[str] = []
+    assert doctest.DocTestRunner().run(test, out=report.append).failed == 0, "".join(report)
+
+
+def test_backward_serves_the_last_call_only() -> None:
+    layer, g = layers.Dropout(0.5, rng=1), np.ones(64)
+    layer(g)
+    first_drawn = layer.drawn
+    assert_same_bits(layer.backward(g), layer.backward(g), "one call: as often as one likes")
+    layer(g)
+    layer(g)
+    assert_same_bits(layer.backward(g), layer.drawn.backward(g))
+    with pytest.raises(RuntimeError, match=r"got 2 calls of the layer and a second backward pass"):
+        layer.backward(g)
+    assert (first_drawn.backward(g) != layer.drawn.backward(g)).any(), "what a call drew stays right"
+    layer(g)
+    layer.backward(g)
+    layer.backward(g)
+
+
+def test_two_calls_with_a_draw_kept_of_each() -> None:
+    layer, x = layers.Dropout(0.5, rng=1), np.random.default_rng(1).standard_normal(64)
+    y1 = layer(x)
+    drawn1 = layer.drawn
+    y2 = layer(x)
+    drawn2 = layer.drawn
+    np.testing.assert_array_equal(drawn1.backward(x), y1)
+    np.testing.assert_array_equal(drawn2.backward(x), y2)
+    assert drawn1 != drawn2
+
+
+@each
+@pytest.mark.parametrize("how", ["pickle", "joblib", "deepcopy"])
+def test_a_layer_with_a_schedule_is_saved(name: str, make: Any, shape: Any, more: Any, how: str) -> None:
+    x, others = inputs(name, shape, more)
+    layer = make(schedules.Linear(0.1, 0.6, 5))
+    layer(x, **others)
+    if how == "pickle":
+        loaded = pickle.loads(pickle.dumps(layer))
+    elif how == "joblib":
+        file = io.BytesIO()
+        joblib.dump(layer, file)
+        file.seek(0)
+        loaded = joblib.load(file)
+    else:
+        loaded = copy.deepcopy(layer)
+    assert type(loaded) is type(layer)
+    assert repr(loaded) == repr(layer)
+    assert loaded.state_dict() == layer.state_dict()
+    assert_same_bits(np.asarray(loaded(x, **others)), np.asarray(layer(x, **others)))
+
+
+def test_golden_pickle() -> None:
+    stored = bytes.fromhex(json.loads((DATA / "pickles_v1.json").read_text())["layer"])
+    assert b"csimdrop.layers\nDropout\n" in stored
+    layer = pickle.loads(stored)
+    expected = layers.Dropout(schedules.LateDropout(0.25, 3), noise_shape=(None, 1), rng=simdrop.Stream(5, 9)).eval()
+    expected.step = 4
+    assert repr(layer) == repr(expected)
+    assert layer.state_dict() == expected.state_dict() == {"seed": 5, "stream": 9, "step": 4, "training": False}
+
+
+def test_a_layer_of_ones_own() -> None:
+    class Rows(layers.Layer, function=simdrop.drop_path):
+        """Rows."""
+
+        p: float = 0.5
+        scale_by_keep: bool = True
+        rng: Any = None
+
+    layer = Rows(scale_by_keep=False, rng=3)
+    x = np.ones((8, 2))
+    assert_same_bits(layer(x), simdrop.drop_path(x, 0.5, scale_by_keep=False, rng=3))
+    assert "scale_by_keep : bool" in str(Rows.__doc__)
+    refused(lambda: Rows(1.5), ValueError, "p")
+
+    class Half(layers.Dropout):
+        """A subclass of a layer, with a method of its own."""
+
+        def twice(self, x: Any) -> Any:
+            return self(self(x))
+
+    assert_same_bits(Half(0.5, scaling="classic", rng=3)(x), simdrop.dropout(x, 0.5, scaling="classic", rng=3))
+    assert set(np.unique(Half(0.5, rng=3).twice(x))) == {0, 4}
+
+
+def test_wrong_inputs() -> None:
+    with pytest.raises(TypeError, match="previous"):
+        layers.Zoneout(0.5)(np.ones(3))
+    with pytest.raises(TypeError, match="p"):
+        layers.Dropout(0.5)(np.ones(3), 0.5)
+    layer = layers.Dropout(0.5, rng=1)
+    refused(lambda: layer(np.arange(3)), TypeError, "x")
+    assert layer.state_dict() == layers.Dropout(0.5, rng=1).state_dict(), "a call that fails draws nothing"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simdrop import _core
-from simdrop._shapes import Dims, NoiseShape, Shape, as_noise_shape, as_shape
+from simdrop._shapes import Dims, NoiseShape, Shape, as_noise_shape, as_shape, shares_bits
 
 _LAST_INTEGER = 2**64 - 1
 _INDICES = 1 << _core.INDEX_BITS
@@ -94,7 +94,9 @@ class Mask:
         broadcast_dims: Dims = (),
     ) -> None:
         lengths = as_shape("shape", shape)
-        bits = as_noise_shape(lengths, noise_shape, broadcast_dims)
+        bits = lengths
+        if shares_bits(noise_shape, broadcast_dims):
+            bits = as_noise_shape(lengths, noise_shape, broadcast_dims)
         size = math.prod(lengths)
         if size > _INDICES:
             raise ValueError(f"shape: got {lengths}, {size} elements; accepted: at most 2**58")

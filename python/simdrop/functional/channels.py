@@ -136,6 +136,11 @@ def dropout2d(
     takes an array of 3 dimensions for a batch (N, C, L), which is `dropout1d` here. A dropped channel is written and
     never read where its elements lie side by side.
 
+    Parameters
+    ----------
+    x, p, rng, out, training, data_format, return_drawn, threads
+        As for `dropout1d`.
+
     Examples
     --------
     >>> import numpy as np, simdrop
@@ -174,6 +179,11 @@ def dropout3d(
     """Set whole channels of volumes to zero: `dropout1d` for (N, C, D, H, W) or (C, D, H, W).
 
     With ``data_format="channels_last"`` the channels come last.
+
+    Parameters
+    ----------
+    x, p, rng, out, training, data_format, return_drawn, threads
+        As for `dropout1d`.
 
     Examples
     --------

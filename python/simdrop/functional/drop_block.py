@@ -159,6 +159,11 @@ def drop_block3d(
 ) -> Any:
     """Drop cubes of feature volumes: `drop_block2d` for (N, C, D, H, W), with the third power of the block size.
 
+    Parameters
+    ----------
+    x, p, block_size, gamma_scale, shared_channels, rng, out, training, return_drawn, threads
+        As for `drop_block2d`.
+
     Examples
     --------
     >>> import numpy as np, simdrop

@@ -89,7 +89,7 @@ def dropout(
     training : bool, keyword only
         False for inference; then nothing is drawn and `rng` is left alone.
     scaling : {"inverted", "classic"}, keyword only
-        See above.
+        Scale in training, by 1 / q, or in inference, by q; see above.
     return_drawn : bool, keyword only
         Also return what was drawn and done, an `AffineDrawn`: ``drawn.backward(gradient)`` is the backward pass, and
         ``drawn.mask`` the `Mask`. In inference that is one with ``p = 0``.
