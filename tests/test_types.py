@@ -32,6 +32,7 @@ reveal_type(simdrop.dropout(x, 0.5, rng=[1, 2], return_drawn=True))  # tuple of 
 reveal_type(simdrop.dropout_(x, 0.5))  # float32 array
 reveal_type(simdrop.dropout_(array.array("f", [1.0]), 0.5))  # array.array
 reveal_type(simdrop.Mask((4, 8), 0.5, seed=1).keep())  # bool array
+reveal_type(simdrop.Mask((4, 8), 0.5, seed=1).apply(x))  # float32 array
 
 assert_type(simdrop.dropout(x, 0.5, rng=stream), NDArray[np.float32])
 assert_type(simdrop.dropout_(x, 0.5), NDArray[np.float32])
@@ -118,7 +119,7 @@ def test_what_a_user_sees(check: object, tmp_path: Path) -> None:
     assert not [message for message in found if not message[1].startswith("note: ")], found
     notes = dict(found)
     wanted = {n: line for n, line in enumerate(SCRIPT.splitlines(), 1) if line.startswith("reveal_type")}
-    assert len(wanted) == 6
+    assert len(wanted) == 7
     for n, line in wanted.items():
         kind = line.partition("  # ")[2]
         assert re.search(REVEALED[kind], notes[n]), f"{line}: {notes[n]}"

@@ -5,19 +5,19 @@ from __future__ import annotations
 import copyreg
 import math
 import operator
-from typing import Any, Literal, NoReturn, SupportsFloat, SupportsIndex, TypeAlias, TypeVar
+from typing import Any, Literal, NoReturn, SupportsFloat, SupportsIndex, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simdrop import _core
 from simdrop._shapes import Dims, NoiseShape, Shape, as_noise_shape, as_shape, shares_bits
+from simdrop._types import ArrayLike, ArrayT, T
 
 _LAST_INTEGER = 2**64 - 1
 _INDICES = 1 << _core.INDEX_BITS
 
 Scaling: TypeAlias = Literal["inverted", "classic"]
-ArrayT = TypeVar("ArrayT")
 
 
 class Mask:
@@ -167,7 +167,17 @@ class Mask:
         q = self.keep_probability
         return 1 / q if q else math.inf
 
-    def apply(self, x: Any, *, out: Any = None, scaling: Scaling = "inverted", threads: int | None = None) -> Any:
+    @overload
+    def apply(
+        self, x: NDArray[T], *, out: ArrayLike | None = ..., scaling: Scaling = ..., threads: int | None = ...
+    ) -> NDArray[T]: ...
+    @overload
+    def apply(
+        self, x: ArrayLike, *, out: ArrayLike | None = ..., scaling: Scaling = ..., threads: int | None = ...
+    ) -> Any: ...
+    def apply(
+        self, x: ArrayLike, *, out: ArrayLike | None = None, scaling: Scaling = "inverted", threads: int | None = None
+    ) -> Any:
         """Return `x` with the dropped elements set to +0 and the kept ones scaled.
 
         This is the forward pass of dropout, and with the gradient in place of `x` its backward pass.
@@ -219,12 +229,12 @@ class Mask:
 
     def select(
         self,
-        x: Any,
+        x: ArrayLike,
         *,
         scale: float = 1.0,
         shift: float = 0.0,
         dropped: float = 0.0,
-        out: Any = None,
+        out: ArrayLike | None = None,
         threads: int | None = None,
     ) -> Any:
         """Return ``kept ? x * scale + shift : dropped`` for each element.
