@@ -160,7 +160,7 @@ class DropPath(Layer, function=drop_path):
     array([2., 2., 0., 0.])
     """
 
-    p: Rate = 0.0
+    p: Rate = 0.5
     _: KW_ONLY
     mode: PathMode = "row"
     scale_by_keep: bool = True
