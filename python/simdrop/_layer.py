@@ -80,6 +80,7 @@ class Layer:
     _needs: ClassVar[tuple[str, ...]]
     _gradients: ClassVar[tuple[str, ...]]
     _amount: ClassVar[str]
+    _options: ClassVar[tuple[str, ...]]
 
     def __init_subclass__(
         cls,
@@ -91,9 +92,10 @@ class Layer:
     ) -> None:
         super().__init_subclass__()
         dataclass(eq=False, repr=False)(cls)
+        names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+        cls._options = tuple(name for name in names if name not in (*_AMOUNTS, "rng"))
         if function is None:  # a subclass of a layer, which keeps what that one declares
             return
-        names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
         cls._function = staticmethod(function)
         cls._inputs = tuple(inspect.signature(function).parameters)[:inputs]
         cls._needs, cls._gradients = needs, gradients or cls._inputs
@@ -139,14 +141,9 @@ class Layer:
         """Switch to inference and return the layer."""
         return self.train(False)
 
-    def _options(self) -> dict[str, Any]:
-        """Return what the layer holds for its function, by name."""
-        names = [field.name for field in fields(self)]  # type: ignore[arg-type]
-        return {name: getattr(self, name) for name in names if name not in (self._amount, "rng")}
-
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """Return the forward pass of the inputs, which are the function's leading arguments."""
-        options = self._options()
+        options = {name: getattr(self, name) for name in self._options}
         result, drawn = self._function(
             *inputs,
             **named,
@@ -219,8 +216,8 @@ class Layer:
     def __getstate__(self) -> dict[str, Any]:
         # The format of pickles: the parameters of the constructor by name, the mode and the step. What the last call
         # drew is not part of it.
-        names = [field.name for field in fields(self)]  # type: ignore[arg-type]
-        return {**{name: getattr(self, name) for name in names}, "training": self.training, "step": self.step}
+        names = (self._amount, *self._options, "rng", "training", "step")
+        return {name: getattr(self, name) for name in names}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         parameters = dict(state)
@@ -229,9 +226,9 @@ class Layer:
         self.training, self.step = training, step
 
     def __repr__(self) -> str:
-        options = {**self._options(), "rng": self.rng}
         words = [repr(self._given_amount)]
-        for name, value in options.items():
+        for name in (*self._options, "rng"):
+            value = getattr(self, name)
             shape = getattr(value, "shape", None)
             words.append(f"{name}={value!r}" if shape is None else f"{name}=<array of shape {shape}>")
         return f"{type(self).__module__}.{type(self).__name__}({', '.join(words)})"
