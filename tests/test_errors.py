@@ -145,7 +145,7 @@ def test_scaling(scaling: str) -> None:
         lambda: simdrop.dropout(x, 0.5, rng=1, scaling=scaling),  # type: ignore[call-overload]
         lambda: simdrop.dropout_(x, 0.5, rng=1, scaling=scaling),  # type: ignore[call-overload]
         lambda: simdrop.dropout(x, 0.5, training=False, scaling=scaling),  # type: ignore[call-overload]
-        lambda: mask.apply(x, scaling=scaling),  # type: ignore[arg-type]
+        lambda: mask.apply(x, scaling=scaling),  # type: ignore[call-overload]
         lambda: mask.apply_(x, scaling=scaling),  # type: ignore[arg-type]
     )
     for call in calls:

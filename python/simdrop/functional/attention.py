@@ -159,8 +159,11 @@ class AttentionDrawn(Drawn):
         self.mask.apply_(grad_weights, threads=threads)
         grad_scores = weights * (grad_weights - (weights * grad_weights).sum(axis=-1, keepdims=True))
         grad_scores *= grad_scores.dtype.type(self.scale)
-        gradients = (grad_scores @ k, np.swapaxes(grad_scores, -1, -2) @ q, grad_v)
-        return tuple(g.astype(q.dtype, copy=False) for g in gradients)
+        grad_q, grad_k, grad_v = (
+            gradient.astype(q.dtype, copy=False)
+            for gradient in (grad_scores @ k, np.swapaxes(grad_scores, -1, -2) @ q, grad_v)
+        )
+        return grad_q, grad_k, grad_v
 
 
 @overload
