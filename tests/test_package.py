@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import doctest
 import importlib.metadata
 import inspect
@@ -146,10 +147,18 @@ def documented() -> list[tuple[str, Any]]:
         if inspect.isclass(thing) or callable(thing):
             found.append((name, thing))
         if inspect.isclass(thing):
+            fields = {field.name for field in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else set()
             for member in vars(thing):
-                if not member.startswith("_"):
+                if not member.startswith("_") and member not in fields:
                     found.append((f"{name}.{member}", getattr(thing, member)))
     return found
+
+
+@pytest.mark.parametrize("name", [n for n in simdrop.__all__ if dataclasses.is_dataclass(getattr(simdrop, n))])
+def test_numbers_are_documented_as_parameters(name: str) -> None:
+    thing = getattr(simdrop, name)
+    named = re.findall(r"^([\w, ]+) : ", inspect.getdoc(thing) or "", re.MULTILINE)
+    assert [one for line in named for one in line.split(", ")] == [field.name for field in dataclasses.fields(thing)]
 
 
 @pytest.mark.parametrize(("name", "thing"), documented(), ids=[name for name, _ in documented()])

@@ -34,16 +34,17 @@ class Drawn:
     Examples
     --------
     >>> import numpy as np, simdrop
-    >>> x = np.ones(4)
+    >>> x = np.ones(3)
     >>> for member in (simdrop.dropout, simdrop.alpha_dropout, simdrop.gaussian_dropout):
     ...     y, drawn = member(x, 0.5, rng=42, return_drawn=True)
-    ...     print(isinstance(drawn, simdrop.Drawn), drawn.backward(np.ones(4)).round(2))
-    True [2. 2. 0. 0.]
-    True [0.89 0.89 0.   0.  ]
-    True [2.1  1.29 0.55 1.95]
+    ...     isinstance(drawn, simdrop.Drawn), drawn.backward(x).round(2)
+    (True, array([2., 2., 0.]))
+    (True, array([0.89, 0.89, 0.  ]))
+    (True, array([2.1 , 1.29, 0.55]))
     """
 
     __slots__ = ()
+    __module__ = "simdrop"
 
     def __post_init__(self) -> None:
         """Check the numbers; classes with numbers of other kinds than these do it themselves."""
@@ -66,6 +67,13 @@ class Drawn:
             `grad`.
         threads : int, keyword only
             As for `dropout`.
+
+        Examples
+        --------
+        >>> import numpy as np, simdrop
+        >>> y, drawn = simdrop.dropout(np.ones(4), 0.5, rng=42, return_drawn=True)
+        >>> drawn.backward(np.ones(4))
+        array([2., 2., 0., 0.])
         """
         raise NotImplementedError
 

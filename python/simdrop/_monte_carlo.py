@@ -55,6 +55,12 @@ class SamplesDrawn(Drawn):
         Of the shape of the result.
     scale : float, keyword only
         See above.
+
+    Examples
+    --------
+    >>> import numpy as np, simdrop
+    >>> simdrop.monte_carlo_dropout(np.ones(4), 0.5, 2, rng=42, return_drawn=True)[1]
+    simdrop.SamplesDrawn(simdrop.Mask((2, 4), 0.5, seed=42, stream=0, offset=0), scale=2.0)
     """
 
     mask: Mask

@@ -112,6 +112,13 @@ class AttentionDrawn(Drawn):
         What the scores were multiplied with.
     is_causal : bool, keyword only
         Whether query i attended to keys 0 to i only.
+
+    Examples
+    --------
+    >>> import numpy as np, simdrop
+    >>> x = np.ones((1, 2, 4))
+    >>> simdrop.scaled_dot_product_attention(x, x, x, 0.5, rng=42, return_drawn=True)[1]
+    simdrop.AttentionDrawn(simdrop.Mask((1, 2, 2), 0.5, seed=42, stream=0, offset=0), scale=0.5)
     """
 
     mask: Mask

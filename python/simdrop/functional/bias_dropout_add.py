@@ -31,6 +31,13 @@ class BiasDropoutAddDrawn(Drawn):
         See above.
     has_bias : bool, keyword only
         Whether there was a bias.
+
+    Examples
+    --------
+    >>> import numpy as np, simdrop
+    >>> x = np.ones((1, 2))
+    >>> simdrop.bias_dropout_add(x, None, x, 0.5, rng=42, return_drawn=True)[1]
+    simdrop.BiasDropoutAddDrawn(simdrop.Mask((1, 2), 0.5, seed=42, stream=0, offset=0), scale=2.0, has_bias=False)
     """
 
     mask: Mask

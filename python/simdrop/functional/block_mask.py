@@ -27,6 +27,15 @@ class BlockMask(Drawn):
     is a `Mask` with one element for each place where a whole block fits: the shape of the array with ``size - 1``
     fewer along each spatial dimension, and with 1 channel if channels are shared.
 
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the arrays it applies to.
+    size : int
+        Side of a block.
+    seeds : Mask
+        The mask whose dropped elements are the first elements of the blocks.
+
     Examples
     --------
     >>> import simdrop

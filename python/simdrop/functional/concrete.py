@@ -33,6 +33,17 @@ class ConcreteMask(Drawn):
 
     Element ``i`` uses ``u = (w + 1/2) / 2^32`` with ``w`` word i of `random_bits`.
 
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of the arrays it applies to.
+    p : float
+        The drop probability.
+    temperature : float
+        Above 0; the lower, the closer to dropout.
+    seed, stream : int, keyword only
+        As for `Mask`.
+
     Examples
     --------
     >>> import simdrop

@@ -51,6 +51,13 @@ class DropConnectDrawn(Drawn):
         The normal deviates of Gaussian inference.
     has_bias : bool, keyword only
         Whether there was a bias.
+
+    Examples
+    --------
+    >>> import numpy as np, simdrop
+    >>> x = np.ones((1, 2))
+    >>> simdrop.drop_connect(x, x, np.ones(1), 0.5, rng=42, return_drawn=True)[1]
+    simdrop.DropConnectDrawn(simdrop.Mask((1, 2), 0.5, seed=42, stream=0, offset=0), scale=2.0)
     """
 
     mask: Mask

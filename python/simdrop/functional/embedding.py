@@ -40,6 +40,12 @@ class EmbeddingDrawn(Drawn):
         One element for each word; in inference with ``p = 0``.
     scale : float, keyword only
         See above.
+
+    Examples
+    --------
+    >>> import numpy as np, simdrop
+    >>> simdrop.embedding_dropout(np.array([0, 2]), np.ones((4, 1)), 0.5, rng=42, return_drawn=True)[1]
+    simdrop.EmbeddingDrawn(simdrop.Mask((4,), 0.5, seed=42, stream=0, offset=0), scale=2.0)
     """
 
     mask: Mask

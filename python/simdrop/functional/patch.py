@@ -35,6 +35,17 @@ class TokenMask(Drawn):
     Each token gets a uniform 32-bit word (`random_bits`: word ``n * tokens + t`` of the stream, prefix tokens not
     counted); those with the smallest words stay, the earlier one where two are equal.
 
+    Parameters
+    ----------
+    samples, tokens, kept : int
+        How many samples there are, tokens in each, and tokens that stay.
+    prefix : int, keyword only
+        Tokens before these, which always stay.
+    ordered : bool, keyword only
+        Whether those that stay keep their order.
+    seed, stream : int, keyword only
+        As for `Mask`.
+
     Examples
     --------
     >>> import simdrop

@@ -99,6 +99,13 @@ class ZoneoutDrawn(Drawn):
         Which elements took the new state; all in inference.
     expected : float, keyword only
         The share of the previous state in the kept elements: 0 while training, p in inference.
+
+    Examples
+    --------
+    >>> import numpy as np, simdrop
+    >>> h, drawn = simdrop.zoneout(np.ones(4), np.zeros(4), 0.25, training=False, return_drawn=True)
+    >>> drawn
+    simdrop.ZoneoutDrawn(simdrop.Mask((4,), 0.0, seed=0, stream=0, offset=0), expected=0.25)
     """
 
     mask: Mask
