@@ -67,6 +67,12 @@ py::object infer(const py::object& x, const py::object& out, const py::object& p
   return operands.result;
 }
 
+// Refuses what the functions above would, for members that draw before they write.
+void check_operands(const py::object& x, const py::object& out, const py::object& threads) {
+  thread_count(threads);
+  if (!out.is_none()) Operands(x, out);
+}
+
 py::tuple shape_of(const py::object& x, const char* name) {
   return shape_tuple(borrow(name, x).view);
 }
@@ -81,6 +87,7 @@ void bind_dropout(py::module_& m) {
         py::arg("shape"));
   m.def("infer", &infer, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("scaling"),
         py::arg("threads"), py::arg("name") = "x");
+  m.def("check_operands", &check_operands, py::arg("x"), py::arg("out"), py::arg("threads"));
   m.def("shape_of", &shape_of, py::arg("x"), py::arg("name") = "x");
 }
 

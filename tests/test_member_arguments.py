@@ -161,8 +161,14 @@ def test_members_have_the_common_keywords(name: str) -> None:
         assert_same_bits(out, wanted)
         refused(lambda training=training: member(**given, training=training, threads=0), ValueError, "threads")  # type: ignore[misc]
         out = np.full((7, *x.shape), 7.0)
-        refused(lambda training=training, out=out: member(**given, training=training, out=out), ValueError, "out")  # type: ignore[misc]
+        stream = simdrop.Stream(SEED)
+        refused(
+            lambda training=training, out=out, stream=stream: member(**given, training=training, out=out, rng=stream),  # type: ignore[misc]
+            ValueError,
+            "out",
+        )
         assert (out == 7).all()
+        assert stream.stream == 0, "a call that fails draws nothing"
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copyreg
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -48,10 +50,8 @@ class Drawn:
 
     def __post_init__(self) -> None:
         """Check the numbers; classes with numbers of other kinds than these do it themselves."""
-        for field in dataclasses.fields(self):  # type: ignore[arg-type]
-            check = _CHECKS.get(field.type)
-            if check is not None:
-                checked(self, **{field.name: check(field.name, getattr(self, field.name))})
+        for name, check in _checks(type(self)):  # type: ignore[arg-type]
+            object.__setattr__(self, name, check(name, getattr(self, name)))
 
     def backward(self, grad: ArrayLike, *inputs: Any, out: ArrayLike | None = None, threads: int | None = None) -> Any:
         """Return the gradient of the input, or a tuple of those of all inputs in the order of the arguments.
@@ -106,6 +106,8 @@ def _as_mask(name: str, value: Any) -> Mask:
 
 
 def _as_float(name: str, value: Any) -> float:
+    if type(value) is float:
+        return value
     try:
         if isinstance(value, str | bytes):
             raise TypeError
@@ -122,7 +124,13 @@ def as_flag(name: str, value: Any) -> bool:
 
 
 # By the annotation of a field.
-_CHECKS: dict[Any, Any] = {"Mask": _as_mask, "float": _as_float, "bool": as_flag}
+_CHECKS: dict[Any, Callable[[str, Any], Any]] = {"Mask": _as_mask, "float": _as_float, "bool": as_flag}
+
+
+@functools.cache
+def _checks(cls: Any) -> list[tuple[str, Callable[[str, Any], Any]]]:
+    """Return the names of the fields of a class that are checked by their kind, and the checks."""
+    return [(field.name, _CHECKS[field.type]) for field in dataclasses.fields(cls) if field.type in _CHECKS]
 
 
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field,))

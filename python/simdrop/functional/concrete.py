@@ -203,7 +203,7 @@ def concrete_dropout(
     array([1.9997, 2.    , 0.    ])
     """
     shape = _core.shape_of(x)
-    _core.check_threads(threads)
+    _core.check_operands(x, out, threads)
     mask = ConcreteMask(shape, p, temperature, seed=0)  # type: ignore[arg-type]  # checks what is given
     if training:
         stream = as_stream(rng)
