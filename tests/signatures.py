@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import inspect
 import re
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,8 @@ def signature(thing: Any) -> str:
 def describe(name: str, thing: Any) -> Iterator[str]:
     if inspect.ismodule(thing):
         yield f"{name}: module"
+    elif typing.get_origin(thing) is not None:
+        yield f"{name}: type alias"
     elif inspect.isclass(thing):
         yield f"{name}: class {signature(thing)}"
         for member, value in sorted(vars(thing).items()):

@@ -62,7 +62,7 @@ schedules.LateDropout(0.5, stop=10)  # no such parameter
 """
 REVEALED = {
     "float32 array": r"ndarray\[.*(float32|floating\[.*_32Bit)",
-    "float64 array": r"ndarray\[.*float64",
+    "float64 array": r"ndarray\[.*(float64|floating\[.*_64Bit)",
     "tuple of array and Drawn": r"tuple\[.*ndarray\[.*(float32|_32Bit).*, *\w*(\.\w+)*Drawn\]",
     "array.array": r"array(\.array)?\[float\]",
     "bool array": r"ndarray\[.*bool",

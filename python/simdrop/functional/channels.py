@@ -147,8 +147,8 @@ def dropout2d(
     >>> y, drawn = simdrop.dropout2d(np.ones((4, 3, 8, 8)), 0.5, rng=42, return_drawn=True)
     >>> drawn.mask.noise_shape
     (4, 3, 1, 1)
-    >>> (drawn.backward(np.ones((4, 3, 8, 8))) == y).all()
-    np.True_
+    >>> bool((drawn.backward(np.ones((4, 3, 8, 8))) == y).all())
+    True
     """
     return _spatial(2, x, p, rng, out, training, data_format, return_drawn, threads)
 
