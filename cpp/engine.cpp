@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 
 #include "dispatch.hpp"
 #include "memory.hpp"
@@ -55,10 +56,13 @@ struct Axis {
   u64 index_step;
 };
 
+// Tiles are not cut shorter than this for the sake of threads: their runs in memory would be short.
+constexpr u64 kFewestRows = 1024;
+
 // The memory runs along another axis, `rows`: rectangles of that axis and the last one.
 class Tiles {
  public:
-  Tiles(const Loop& loop, std::size_t rows, u64 first, const u8* x, u8* y, bool far)
+  Tiles(const Loop& loop, std::size_t rows, u64 first, const u8* x, u8* y, bool far, u64 threads)
       : first_(first), x_(x), y_(y), far_(far) {
     u64 index_step = 1;
     for (std::size_t d = loop.shape.size(); d-- > 0;) {
@@ -72,9 +76,16 @@ class Tiles {
       else
         outer_.push_back(axis);
     }
-    down_ = (rows_.length + kTileRows - 1) / kTileRows;
     across_ = (columns_.length + kTileColumns - 1) / kTileColumns;
+    // So many that threads end together.
+    for (;; most_rows_ /= 2) {
+      down_ = (rows_.length + most_rows_ - 1) / most_rows_;
+      if (threads <= 1 || count() >= 4 * threads || most_rows_ <= kFewestRows) break;
+    }
   }
+
+  // Words of keep bits that a tile needs at the most.
+  u64 bit_words() const { return std::min(kTileColumns, columns_.length) * kTileColumnWords; }
 
   u64 count() const {
     u64 n = down_ * across_;
@@ -83,11 +94,11 @@ class Tiles {
   }
 
   Tile operator[](u64 number) const {
-    const u64 top = number % down_ * kTileRows;
+    const u64 top = number % down_ * most_rows_;
     number /= down_;
     const u64 left = number % across_ * kTileColumns;
     number /= across_;
-    Tile tile{std::min(kTileRows, rows_.length - top),
+    Tile tile{std::min(most_rows_, rows_.length - top),
               std::min(kTileColumns, columns_.length - left),
               first_,
               rows_.index_step,
@@ -120,24 +131,30 @@ class Tiles {
   bool far_;
   Axis rows_{}, columns_{};
   std::vector<Axis> outer_;
-  u64 down_, across_;
+  u64 most_rows_ = kTileRows;
+  u64 down_ = 0, across_ = 0;
 };
 
 void along_columns(const Plan& plan, u64 first, DType dtype, const Operation& operation,
                    const Loop& loop, std::size_t rows, const u8* x, u8* y, u64 n, int threads) {
   const bool far = traffic_of(n * item_size(dtype), x == y) != Traffic::near;
-  const Tiles tiles(loop, rows, first, x, y, far);
+  const Tiles tiles(loop, rows, first, x, y, far,
+                    static_cast<u64>(most_threads({n, kGranule, kWorthwhile, threads})));
   const TileKernel pass =
       active_table().tile[static_cast<int>(operation.op)][static_cast<int>(dtype)];
   const u64 worthwhile = std::max<u64>(1, kWorthwhile * tiles.count() / n);
-  parallel_ranges(tiles.count(), 1, worthwhile, threads, [&](u64 begin, u64 end) {
-    // Two of them: one tile is drawn while the one before is applied.
-    std::vector<u64> bits(2 * kTileColumns * kTileColumnWords + 1);  // one is read past the end
+  // Two for each thread: one tile is drawn while the one before is applied.
+  const u64 words = 2 * tiles.bit_words() + 8;  // one is read past the end
+  const int most = most_threads({tiles.count(), 1, worthwhile, threads});
+  const auto space = std::make_unique_for_overwrite<u64[]>(static_cast<u64>(most) * words);
+  parallel_ranges(tiles.count(), 1, worthwhile, threads, [&](u64 begin, u64 end, int thread) {
+    u64* const bits = space.get() + static_cast<u64>(thread) * words;
+    bits[words - 8] = 0;
     Tile now{}, next{};
     for (u64 number = begin; number <= end; ++number) {
       if (number < end) {
         next = tiles[number];
-        next.bits = bits.data() + (number % 2) * kTileColumns * kTileColumnWords;
+        next.bits = bits + (number % 2) * tiles.bit_words();
       }
       pass(plan, operation, number < end ? &next : nullptr, number > begin ? &now : nullptr);
       now = next;

@@ -61,7 +61,10 @@ void dropout_fused(const Draw& draw, Op op, double scale, const View& x, const V
   const bool dense = from.is_dense() && beside.is_dense() && to.is_dense();
   const bool in_place = y.data == x.data || y.data == other.data;
   const Traffic traffic = traffic_of(n * item, in_place, 2);
-  parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
+  const u64 space = dense ? 0 : 2 * kGathered * item;
+  const u64 most = static_cast<u64>(most_threads({n, kGranule, kWorthwhile, threads}));
+  std::vector<u8> buffers(most * space);
+  parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end, int thread) {
     Operation part = shared;
     if (dense) {
       part.other = beside.at(begin);
@@ -69,8 +72,7 @@ void dropout_fused(const Draw& draw, Op op, double scale, const View& x, const V
       kernel(plan, draw.offset + begin, part, from.at(begin), to.at(begin), end - begin, traffic);
       return;
     }
-    std::vector<u8> buffers(2 * kGathered * item);
-    u8* const values = buffers.data();
+    u8* const values = buffers.data() + static_cast<u64>(thread) * space;
     part.other = values + kGathered * item;
     for (u64 i = begin; i < end; i += kGathered) {
       const u64 m = std::min(kGathered, end - i);

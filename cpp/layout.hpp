@@ -8,6 +8,9 @@
 
 namespace simdrop {
 
+// More than NumPy has.
+inline constexpr std::size_t kMostDimensions = 64;
+
 struct View {
   void* data = nullptr;
   DType dtype = DType::f32;
@@ -59,7 +62,7 @@ template <class Run>
 void for_each_run(const Loop& loop, u64 begin, u64 end, Run run) {
   const std::size_t inner = loop.shape.size() - 1;
   const u64 row = static_cast<u64>(loop.shape[inner]);
-  std::vector<i64> at(loop.shape.size());
+  std::array<i64, kMostDimensions> at;  // no memory is asked for while threads work
   Steps place{};
   const auto move = [&](std::size_t d, i64 count) {
     for (std::size_t k = 0; k < place.size(); ++k) place[k] += count * loop.steps[d][k];
