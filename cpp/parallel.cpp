@@ -34,11 +34,13 @@ constexpr microseconds kSpin{20};
 // let a CPU sleep at once), or for one that is so many times as long as what is worth a thread.
 constexpr microseconds kSoon{200};
 constexpr u64 kWorthWaking = 32;
-// A piece takes about 50 us. Who has to wait so much longer for the end of one, or has asked for
-// help that did not come for so long, shares the CPUs with other processes, and works alone for a
+// A piece takes about 50 us. Who has to wait so much longer for the end of one, or asks for help
+// that does not come, shares the CPUs with other processes, and works alone for a
 // while: at first for kAlone, twice as long each time that it happens again soon.
 constexpr microseconds kLate{100};
-constexpr microseconds kAlone{10'000}, kAloneMost{1'000'000};
+// So often in a row help may fail to come: a CPU that sleeps takes a while to wake up.
+constexpr int kMisses = 16;
+constexpr microseconds kAlone{20'000}, kAloneMost{320'000};
 // More threads than CPUs only take turns. Up to eight are started all the same, so that whoever
 // tests on a small machine sees several at work.
 constexpr int kAlways = 8;
@@ -187,7 +189,7 @@ class Pool {
 
   // Waits for the pieces that have been begun, and learns from how the help was.
   void close(Clock::time_point start, u64 taken) {
-    const bool came = came_ != 0;
+    misses_ = came_ != 0 ? 0 : misses_ + 1;
     const auto done = Clock::now();
     open_ = false;
     const auto idle = [&] { return active_ == 0; };
@@ -201,8 +203,9 @@ class Pool {
     // Pieces take longer where instructions are simple or memory is far: what is late is told by
     // those of the caller.
     const auto late = kLate + 2 * (done - start) / std::max<u64>(taken, 1);
-    if (end - done > late || (!came && taken > 1 && done - start > late)) {
-      alone_ = end - alone_until_ < 2 * alone_ ? std::min(2 * alone_, kAloneMost) : kAlone;
+    if (end - done > late || misses_ >= kMisses) {
+      misses_ = 0;
+      alone_ = end - alone_until_ < alone_ ? std::min(2 * alone_, kAloneMost) : kAlone;
       alone_until_ = end + alone_;
     }
   }
@@ -211,6 +214,7 @@ class Pool {
   int workers_ = 0;
   Clock::time_point start_again_{}, alone_until_{};
   microseconds alone_ = kAlone;
+  int misses_ = 0;
   // The job: written by the owner while it is closed, read by whoever has joined it.
   Job job_{};
   std::exception_ptr failure_;
