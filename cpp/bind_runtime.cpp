@@ -79,7 +79,9 @@ Examples
   m.def("cpu_name", &cpu_name, "Return what the processor calls itself; empty if it does not say.");
   m.def("get_num_threads", &num_threads, R"(Return how many threads a large array is spread over.
 
-Unless `set_num_threads` has said otherwise, that is what OpenMP says (OMP_NUM_THREADS, threadpoolctl).
+Unless `set_num_threads` has said otherwise, that is what the environment variable OMP_NUM_THREADS said when it
+was first needed, else the number of CPUs that the process may use: its affinity mask (read anew each time) and the
+quota of its control group. The threads are simdrop's own, so that threadpoolctl does not know them.
 
 Examples
 --------
@@ -96,7 +98,7 @@ Results do not depend on it.
 Parameters
 ----------
 threads : int or None
-    None goes back to what OpenMP says.
+    None goes back to what the environment allows, see `get_num_threads`.
 
 Examples
 --------

@@ -8,7 +8,7 @@
 
 namespace simdrop {
 
-// More than NumPy has.
+// As many as NumPy has.
 inline constexpr std::size_t kMostDimensions = 64;
 
 struct View {

@@ -125,7 +125,7 @@ Array from_buffer(const char* name, py::handle object) {
   return result;
 }
 
-constexpr std::int32_t kMaxDims = 64;  // as NumPy
+constexpr std::int32_t kMaxDims = kMostDimensions;
 
 View view_of(const char* name, const dlpack::Tensor& tensor) {
   View view;

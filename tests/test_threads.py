@@ -231,3 +231,111 @@ def test_the_usual_environment_variable_governs_the_count() -> None:
             env={**os.environ, "OMP_NUM_THREADS": str(count)},
         )
         assert int(done.stdout) == count
+
+
+LIMITED = """
+import resource, sys
+import numpy as np, simdrop
+
+def limit(spare):
+    used = int(next(line for line in open("/proc/self/status") if line.startswith("VmSize")).split()[1]) * 1024
+    resource.setrlimit(resource.RLIMIT_AS, (used + spare, resource.RLIM_INFINITY))
+"""
+
+
+def _limited(script: str) -> str:
+    """Run a script in a process of its own that may limit its memory; it must end by itself."""
+    done = subprocess.run([sys.executable, "-c", LIMITED + script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.returncode, done.stderr)
+    return done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit and /proc are Linux'")
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("call", ["simdrop.dropout_(x, 0.1, rng=1, threads=threads)", "fused()"])
+def test_memory_that_runs_out_is_an_error_on_any_number_of_threads(call: str, threads: int) -> None:
+    """What a thread needs is allocated before threads start: an exception inside them would end the process."""
+    script = f"""
+threads = {threads}
+x = np.ones((2048, 1024), np.float32, order="F")
+other = np.ones((2048, 1024), np.float32, order="F")
+def fused():
+    simdrop.bias_dropout_add(x, None, other, 0.1, rng=1, out=x, threads=threads)
+def attempt():
+    {call}
+attempt()
+x[:] = 1
+limit(0)
+held = []
+size = 1 << 20
+while size >= 4096:  # nothing is left that an allocator could give
+    try:
+        held.append(bytearray(size))
+    except MemoryError:
+        size //= 2
+try:
+    attempt()
+except MemoryError:
+    del held
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    print("refused", bool((x == 1).all()))
+"""
+    assert _limited(script) == "refused True\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit and /proc are Linux'")
+@pytest.mark.parametrize("threads", [2, 64])
+def test_threads_that_cannot_be_started_cost_nothing_but_time(threads: int) -> None:
+    """There is memory left, but none for the stack of a thread."""
+    script = f"""
+x = np.ones(1 << 20, np.float32)
+y = np.ones_like(x)
+simdrop.dropout_(y, 0.1, rng=1, threads=1)
+limit(2 << 20)
+simdrop.dropout_(x, 0.1, rng=1, threads={threads})
+print((x == y).all())
+"""
+    assert _limited(script) == "True\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="affinity masks are Linux'")
+def test_the_affinity_mask_is_obeyed() -> None:
+    script = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(simdrop.get_num_threads())"
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import simdrop\n{script}"], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout == "1\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_forked_while_threads_work_has_threads_of_its_own() -> None:
+    """Other threads are in the middle of calls at the moment of each fork; they and their locks stay behind."""
+    script = """
+import os, threading
+import numpy as np, simdrop
+whole = np.ones(1 << 20, np.float32)
+simdrop.dropout_(whole, 0.3, rng=5, threads=1)
+stop = threading.Event()
+def work():
+    x = np.ones(1 << 18, np.float32)
+    while not stop.is_set():
+        simdrop.dropout_(x, 0.5, rng=1, threads=2)
+workers = [threading.Thread(target=work) for _ in range(3)]
+for worker in workers:
+    worker.start()
+codes = []
+for _ in range(20):
+    child = os.fork()
+    if child == 0:
+        x = np.ones(1 << 20, np.float32)
+        simdrop.dropout_(x, 0.3, rng=5, threads=2)
+        os._exit(0 if (x == whole).all() else 3)
+    codes.append(os.waitpid(child, 0)[1])
+stop.set()
+print(set(codes))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout == "{0}\n"

@@ -1,12 +1,10 @@
-// Stream and the engine from many threads at once: what ThreadSanitizer is to look at.
-//
-// The threads are std::thread. GCC's OpenMP library is not built for ThreadSanitizer, which reports
-// races inside it that do not exist, so that build turns OpenMP off; the ranges that OpenMP would
-// give to its threads are given to these.
+// Stream, the pool of threads and the engine from many threads at once: what ThreadSanitizer is to
+// look at.
 #include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <new>
 #include <set>
 #include <thread>
 #include <vector>
@@ -111,9 +109,52 @@ void pieces_of_one_array() {
          "any number of threads counts alike");
 }
 
+// Every number of 0 .. n is worked on once, with space of its own for each thread, whoever else
+// calls: one call at a time has the workers.
+void ranges_cover_everything_once() {
+  together([&](int k) {
+    for (u64 n : {u64{1}, u64{63}, u64{64}, u64{1000}, u64{100000}}) {
+      for (int round = 0; round < 20; ++round) {
+        const int threads = 1 + (k + round) % 5;
+        const int most = simdrop::most_threads({n, 64, 640, threads});
+        std::vector<u8> times(n, 0);
+        std::vector<u64> done(static_cast<std::size_t>(most), 0);
+        simdrop::parallel_ranges(n, 64, 640, threads, [&](u64 begin, u64 end, int thread) {
+          expect(thread < most, "threads are numbered below most_threads()");
+          expect(begin % 64 == 0 && (end % 64 == 0 || end == n), "borders are multiples");
+          for (u64 i = begin; i < end; ++i) ++times[i];
+          done[static_cast<std::size_t>(thread)] += end - begin;
+        });
+        u64 total = 0;
+        for (const u64 count : done) total += count;
+        bool once = true;
+        for (const u8 count : times) once = once && count == 1;
+        expect(once && total == n, "each number is worked on once");
+      }
+    }
+  });
+}
+
+// What is thrown on any thread arrives at the caller, and the pool works on.
+void exceptions_arrive_at_the_caller() {
+  for (int round = 0; round < 200; ++round) {
+    bool caught = false;
+    try {
+      simdrop::parallel_ranges(1000, 1, 10, 4, [&](u64 begin, u64 end) {
+        if (begin <= 500 && 500 < end) throw std::bad_alloc();
+      });
+    } catch (const std::bad_alloc&) {
+      caught = true;
+    }
+    expect(caught, "an exception arrives");
+  }
+}
+
 }  // namespace
 
 int main() {
+  ranges_cover_everything_once();
+  exceptions_arrive_at_the_caller();
   no_number_is_taken_twice(0, false);
   no_number_is_taken_twice(~u64{0} - 1000, true);
   pieces_of_one_array();
