@@ -4,6 +4,7 @@
 
 #include "arithmetic.hpp"
 #include "deviates.hpp"
+#include "float_mode.hpp"
 #include "floats.hpp"
 #include "pipeline.hpp"
 #include "sinks.hpp"
@@ -116,12 +117,12 @@ struct Kernels {
     for_dtype<Bfloat>(t, DType::bf16);
     for_dtype<float>(t, DType::f32);
     for_dtype<double>(t, DType::f64);
-    t.fill = &fill;
+    t.fill = &InUsualMode<&fill>::call;
     t.fence = &V::fence;
-    t.deviates = &deviates;
-    t.packed = &packed;
-    t.bytes = &bytes;
-    t.count = &count;
+    t.deviates = &InUsualMode<&deviates>::call;
+    t.packed = &InUsualMode<&packed>::call;
+    t.bytes = &InUsualMode<&bytes>::call;
+    t.count = &InUsualMode<&count>::call;
     return t;
   }
 
@@ -129,17 +130,18 @@ struct Kernels {
   template <class T>
   static constexpr void for_dtype(KernelTable& t, DType dtype) {
     const int d = static_cast<int>(dtype);
-    t.dropout[static_cast<int>(Op::scale)][d] = &dropout<Scale, T>;
-    t.dropout[static_cast<int>(Op::affine)][d] = &dropout<Affine, T>;
-    t.dropout[static_cast<int>(Op::residual)][d] = &dropout<Residual, T>;
-    t.dropout[static_cast<int>(Op::blend)][d] = &dropout<Blend, T>;
-    t.tile[static_cast<int>(Op::scale)][d] = &tile<Scale, T>;
-    t.tile[static_cast<int>(Op::affine)][d] = &tile<Affine, T>;
-    t.apply[static_cast<int>(Op::scale)][d] = &apply<Scale, T>;
-    t.apply[static_cast<int>(Op::affine)][d] = &apply<Affine, T>;
-    t.noise[static_cast<int>(Noise::replace)][d] = &noise<V, T, Noise::replace>;
-    t.noise[static_cast<int>(Noise::add)][d] = &noise<V, T, Noise::add>;
-    t.noise[static_cast<int>(Noise::multiply)][d] = &noise<V, T, Noise::multiply>;
+    t.dropout[static_cast<int>(Op::scale)][d] = &InUsualMode<&dropout<Scale, T>>::call;
+    t.dropout[static_cast<int>(Op::affine)][d] = &InUsualMode<&dropout<Affine, T>>::call;
+    t.dropout[static_cast<int>(Op::residual)][d] = &InUsualMode<&dropout<Residual, T>>::call;
+    t.dropout[static_cast<int>(Op::blend)][d] = &InUsualMode<&dropout<Blend, T>>::call;
+    t.tile[static_cast<int>(Op::scale)][d] = &InUsualMode<&tile<Scale, T>>::call;
+    t.tile[static_cast<int>(Op::affine)][d] = &InUsualMode<&tile<Affine, T>>::call;
+    t.apply[static_cast<int>(Op::scale)][d] = &InUsualMode<&apply<Scale, T>>::call;
+    t.apply[static_cast<int>(Op::affine)][d] = &InUsualMode<&apply<Affine, T>>::call;
+    t.noise[static_cast<int>(Noise::replace)][d] = &InUsualMode<&noise<V, T, Noise::replace>>::call;
+    t.noise[static_cast<int>(Noise::add)][d] = &InUsualMode<&noise<V, T, Noise::add>>::call;
+    t.noise[static_cast<int>(Noise::multiply)][d] =
+        &InUsualMode<&noise<V, T, Noise::multiply>>::call;
   }
 };
 
