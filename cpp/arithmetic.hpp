@@ -47,15 +47,21 @@ class Scale {
 template <class V, class T>
 class Affine {
   using Vector = decltype(V::template splat<T>(1.0));
+  using Element = ComputeType<T>;
 
  public:
   explicit Affine(const Operation& operation)
       : scale_(V::template splat<T>(operation.scale)),
         shift_(V::template splat<T>(operation.shift)),
-        dropped_(V::template splat<T>(operation.dropped)) {}
+        dropped_(V::template splat<T>(is_nan(operation.dropped) ? kNan : operation.dropped)),
+        numbers_{static_cast<Element>(operation.scale), static_cast<Element>(operation.shift),
+                 static_cast<Element>(is_nan(operation.dropped) ? kNan : operation.dropped)},
+        makes_nan_(!is_finite(numbers_.scale) || numbers_.scale == 0 ||
+                   !is_finite(numbers_.shift)) {}
 
   template <bool kStream>
   void words(const u64* w, int n, const unsigned char* x, unsigned char* y) {
+    if (makes_nan_) return words_with_one_nan<kStream>(w, n, x, y);
     // stores to y may change anything but what is held in registers
     const Vector scale = scale_, shift = shift_, dropped = dropped_;
     for (; n > 0; --n, ++w, x += 64 * sizeof(T), y += 64 * sizeof(T))
@@ -67,7 +73,33 @@ class Affine {
   void prefetch(u64) const {}
 
  private:
+  // Processors make different NaNs of what has no value, such as infinity times 0: x86 a negative
+  // one, AArch64 a positive one. Here it is the latter. (With finite numbers only a NaN makes a
+  // NaN, and all of them pass it on.)
+  template <bool kStream>
+  SIMDROP_NOINLINE void words_with_one_nan(const u64* w, int n, const unsigned char* x,
+                                           unsigned char* y) {
+    const T dropped = to_storage(T{}, numbers_.dropped);
+    for (; n > 0; --n, ++w)
+      for (int j = 0; j < 64; ++j, x += sizeof(T), y += sizeof(T)) {
+        T value;
+        __builtin_memcpy(&value, x, sizeof(T));
+        const Element element = to_compute(value);
+        Element result = element * numbers_.scale + numbers_.shift;
+        if (is_nan(element))
+          result = element + element;  // quiet
+        else if (is_nan(result))
+          result = static_cast<Element>(kNan);
+        const T kept = to_storage(T{}, result);
+        __builtin_memcpy(y, (*w >> j & 1) != 0 ? &kept : &dropped, sizeof(T));
+      }
+  }
+
   Vector scale_, shift_, dropped_;
+  struct {
+    Element scale, shift, dropped;
+  } numbers_;
+  bool makes_nan_;
 };
 
 // The second input of an operation: 64 elements at a time, read where they are.

@@ -18,11 +18,6 @@ void run(const Operands& operands, const Draw& draw, double scale, int threads) 
   dropout(draw, scale, operands.x.view, operands.out.view, threads);
 }
 
-// What a kept element is multiplied with.
-double kept_scale(u64 threshold, bool classic) {
-  return classic || threshold == kOne ? 1.0 : 1.0 / keep_probability(threshold);
-}
-
 // The next mask of a stream. With `return_numbers` the result is (out, shape, stream number).
 py::object draw(const py::object& x, const py::object& out, const py::object& p, Stream& stream,
                 const py::object& scaling, const py::object& threads, bool return_numbers) {

@@ -18,25 +18,32 @@ constexpr u64 kLast = ~u64{0};
 class Source {
  public:
   Source(const py::object& p, const py::object& object, int index_bits = kIndexBits)
-      : threshold_(threshold_of(probability(p))) {
+      : threshold_(threshold_of(probability(p))), last_(u64{1} << index_bits) {
     if (py::isinstance<Stream>(object)) {
       stream_ = &object.cast<Stream&>();
       return;
     }
     const auto triple = object.cast<py::tuple>();
+    if (triple.size() != 3)
+      throw py::value_error("source: got " + shown(object) +
+                            "; accepted: a Stream or (seed, stream, offset)");
     seed_ = unsigned_integer("seed", triple[0], kLast);
     number_ = unsigned_integer("stream", triple[1], kLast);
-    offset_ = unsigned_integer("offset", triple[2], u64{1} << index_bits);
+    offset_ = unsigned_integer("offset", triple[2], last_);
   }
 
-  // Takes the stream's next number: last, so that a call that fails takes none.
-  Draw take() {
+  // Takes the stream's next number for n elements: last, so that a call that fails takes none.
+  Draw take(u64 n) {
+    if (offset_ > last_ - n)
+      throw py::value_error("offset: got " + std::to_string(offset_) + "; accepted: 0 to " +
+                            std::to_string(last_ - n) + " for " + std::to_string(n) + " elements");
     if (stream_ == nullptr) return {threshold_, seed_, number_, offset_};
     return {threshold_, stream_->seed(), stream_->take(), 0};
   }
 
  private:
   u64 threshold_;
+  u64 last_;
   Stream* stream_ = nullptr;
   u64 seed_ = 0, number_ = 0, offset_ = 0;
 };
@@ -53,24 +60,32 @@ void require_shape(const char* name, const View& view, const py::tuple& shape, c
                           "; accepted: that of " + of + ", " + shown(shape));
 }
 
+// A mask's bits have a dimension for each of its own: of that length, or of length 1 and shared.
+void require_noise(const py::tuple& shape, const py::tuple& noise) {
+  bool fits = noise.size() == shape.size();
+  for (std::size_t d = 0; fits && d < noise.size(); ++d)
+    fits = noise[d].cast<i64>() == 1 || noise[d].equal(shape[d]);
+  if (!fits)
+    throw py::value_error("noise_shape: got " + shown(noise) +
+                          "; accepted: a length of 1 or that of the shape " + shown(shape) +
+                          " for each dimension");
+}
+
 // keep ? x * scale + shift : dropped, for a mask of shape `shape` whose bits have shape `noise`.
 py::tuple select(const py::object& x, const py::object& out, const py::object& p,
                  const py::object& source, double scale, double shift, double dropped,
                  const py::object& threads, const py::tuple& shape, const py::tuple& noise_shape,
                  const char* name) {
   Source numbers(p, source);
-  std::vector<i64> noise;
-  for (const py::handle length : noise_shape) noise.push_back(length.cast<i64>());
-  Operation operation;
-  operation.op = shift == 0.0 && dropped == 0.0 ? Op::scale : Op::affine;
-  operation.scale = scale;
-  operation.shift = shift;
-  operation.dropped = dropped;
   const int n_threads = thread_count(threads);
   const Operands operands(x, out, name);
   const View& view = operands.x.view;
   require_shape(name, view, shape, "the mask");
-  const Draw draw = numbers.take();
+  require_noise(shape, noise_shape);
+  std::vector<i64> noise;
+  for (const py::handle length : noise_shape) noise.push_back(length.cast<i64>());
+  const Operation operation = select_operation(view.dtype, scale, shift, dropped);
+  const Draw draw = numbers.take(operands.x.view.size());
   {
     const ReleaseGil released(view.size());
     if (noise == view.shape)
@@ -106,7 +121,7 @@ py::tuple bias_dropout_add(const py::object& x, const py::object& bias, const py
     require_shape("bias", row.view, py::make_tuple(last), "the last dimension of x");
     require_dtype("bias", operands.x, row);
   }
-  const Draw draw = numbers.take();
+  const Draw draw = numbers.take(operands.x.view.size());
   {
     const ReleaseGil released(view.size());
     dropout_fused(draw, Op::residual, scale, view, row.view, second.view, operands.out.view,
@@ -122,7 +137,7 @@ py::tuple blend(const py::object& state, const py::object& previous, const py::o
   const int n_threads = thread_count(threads);
   const Operands operands(state, out, "state");
   const Array second = beside("previous", previous, operands);
-  const Draw draw = numbers.take();
+  const Draw draw = numbers.take(operands.x.view.size());
   {
     const ReleaseGil released(operands.x.view.size());
     dropout_fused(draw, Op::blend, 1.0, operands.x.view, View{}, second.view, operands.out.view,
@@ -138,7 +153,7 @@ py::tuple noise(const py::object& x, const py::object& out, int kind, double sd,
   Source numbers(py::float_(0.0), source, kNormalIndexBits);
   const int n_threads = thread_count(threads);
   const Operands operands(x, out, name);
-  const Draw draw = numbers.take();
+  const Draw draw = numbers.take(operands.x.view.size());
   {
     const ReleaseGil released(operands.x.view.size());
     normal_noise(draw, static_cast<Noise>(kind), sd, operands.x.view, operands.out.view, n_threads);

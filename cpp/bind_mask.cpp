@@ -61,6 +61,8 @@ u64 kept(const py::object& size, const py::object& p, const py::object& seed,
 // Words first .. first + size - 1 of a plane; the kernels count in bits.
 py::array plane_words(const py::object& size, int plane, const py::object& seed,
                       const py::object& stream, const py::object& threads) {
+  if (plane < 0 || plane > 255)
+    throw py::value_error("plane: got " + std::to_string(plane) + "; accepted: 0 to 255");
   const u64 n = unsigned_integer("size", size, kIndices / 32);
   const Plan plan = word_plan(plane, unsigned_integer("seed", seed, kLast),
                               unsigned_integer("stream", stream, kLast));
@@ -80,6 +82,12 @@ void bind_mask(py::module_& m) {
       "threshold",
       [](const py::object& p, const char* name) { return threshold_of(probability(p, name)); },
       py::arg("p"), py::arg("name") = "p");
+  m.def(
+      "kept_scale",
+      [](const py::object& p, const py::object& scaling) {
+        return kept_scale(threshold_of(probability(p)), is_classic(scaling));
+      },
+      py::arg("p"), py::arg("scaling"));
   m.def(
       "unsigned_integer",
       [](const char* name, const py::object& value, u64 last, u64 first) {

@@ -2,6 +2,7 @@
 // tensors and has checked them. A call costs a fraction of a microsecond, where an array that is
 // taken through DLPack costs several.
 #include <atomic>
+#include <string>
 #include <vector>
 
 #include "bindings.hpp"
@@ -31,6 +32,29 @@ View dense(std::uintptr_t address, DType dtype, const std::vector<i64>& shape) {
   return view;
 }
 
+// What no caller may give, whoever checked before: an address of nothing, sizes beyond memory.
+template <class T>
+void require(bool holds, const char* name, T got, const char* accepted) {
+  if (!holds)
+    throw py::value_error(std::string(name) + ": got " + std::to_string(got) +
+                          "; accepted: " + accepted);
+}
+
+u64 checked_size(const char* name, const std::vector<i64>& shape) {
+  constexpr u64 kMost = u64{1} << kIndexBits;
+  u64 n = 1;
+  bool empty = false;
+  for (const i64 length : shape) {
+    require(length >= 0, name, length, "0 and above");
+    empty = empty || length == 0;
+    if (!empty) {
+      require(static_cast<u64>(length) <= kMost / n, name, length, "2^58 elements at the most");
+      n *= static_cast<u64>(length);
+    }
+  }
+  return empty ? 0 : n;
+}
+
 // y = keep ? x * scale + shift : dropped for dense elements; scale 0 stands for 1 / q. The same
 // address twice is in place; any other overlap is the caller's error. Uses at most `threads`
 // threads. An empty `noise` has a bit for each element, another one is the shape of the mask. The
@@ -38,19 +62,20 @@ View dense(std::uintptr_t address, DType dtype, const std::vector<i64>& shape) {
 void run(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
          const std::vector<i64>& noise, int dtype, int threads, double p, u64 seed, u64 stream,
          double scale, double shift, double dropped, u64 offset) {
-  if (!(p >= 0 && p <= 1) || dtype < 0 || dtype >= kDTypes || threads < 1)
-    throw py::value_error("dropout_pointers: an argument is out of range");
+  require(p >= 0 && p <= 1, "p", p, "0 to 1");
+  require(dtype >= 0 && dtype < kDTypes, "dtype", dtype, "0 to 3");
+  require(threads >= 1, "threads", threads, "1 and above");
+  require(shape.size() <= kMostDimensions, "shape", shape.size(), "64 dimensions at the most");
+  const u64 n = checked_size(noise.empty() ? "n" : "shape", shape);
+  require(offset <= (u64{1} << kIndexBits) - n, "offset", offset, "indices below 2^58");
+  if (n == 0) return;
+  require(x != 0, "x", x, "the address of memory");
+  require(y != 0, "y", y, "the address of memory");
   const Draw draw{threshold_of(p), seed, stream, offset};
-  if (scale == 0) scale = draw.threshold == kOne ? 1.0 : 1.0 / keep_probability(draw.threshold);
-  Operation operation;
-  operation.op = shift == 0 && dropped == 0 ? Op::scale : Op::affine;
-  operation.scale = scale;
-  operation.shift = shift;
-  operation.dropped = dropped;
+  if (scale == 0) scale = kept_scale(draw.threshold);
+  const Operation operation = select_operation(static_cast<DType>(dtype), scale, shift, dropped);
   const View from = dense(x, static_cast<DType>(dtype), shape);
   const View to = dense(y, static_cast<DType>(dtype), shape);
-  const u64 n = from.size();
-  if (n == 0) return;
   calls.fetch_add(1, std::memory_order_relaxed);
   const ReleaseGil released(n);
   threads = worthwhile_threads(n, threads);
@@ -76,11 +101,10 @@ void dropout_shared_pointers(std::uintptr_t x, std::uintptr_t y, const py::tuple
                              const py::tuple& noise, int dtype, int threads, double p, u64 seed,
                              u64 stream, double scale, double shift, double dropped) {
   const std::vector<i64> whole = lengths(shape), bits = lengths(noise);
-  if (bits.empty() || bits.size() != whole.size())
-    throw py::value_error("dropout_pointers: an argument is out of range");
+  require(!bits.empty() && bits.size() == whole.size(), "noise", bits.size(),
+          "a length for each dimension, one at least");
   for (std::size_t d = 0; d < bits.size(); ++d)
-    if (whole[d] < 0 || (bits[d] != whole[d] && bits[d] != 1))
-      throw py::value_error("dropout_pointers: an argument is out of range");
+    require(bits[d] == whole[d] || bits[d] == 1, "noise", bits[d], "1 or the length in shape");
   run(x, y, whole, bits, dtype, threads, p, seed, stream, scale, shift, dropped, 0);
 }
 

@@ -71,5 +71,24 @@ inline Bfloat to_bfloat(float value) {
   return {static_cast<u16>((u + 0x7FFF + ((u >> 16) & 1)) >> 16)};
 }
 
+inline Half to_storage(Half, float value) { return to_half(value); }
+inline Bfloat to_storage(Bfloat, float value) { return to_bfloat(value); }
+inline float to_storage(float, float value) { return value; }
+inline double to_storage(double, double value) { return value; }
+inline float to_compute(Half h) { return to_float(h); }
+inline float to_compute(Bfloat b) { return to_float(b); }
+inline float to_compute(float value) { return value; }
+inline double to_compute(double value) { return value; }
+
+inline constexpr double kNan = __builtin_nan("");
+template <class F>
+inline bool is_nan(F value) {
+  return value != value;
+}
+template <class F>
+inline bool is_finite(F value) {
+  return value - value == 0;
+}
+
 }  // namespace
 }  // namespace simdrop

@@ -2,11 +2,43 @@
 
 #include <cmath>
 
-namespace simdrop {
+#include "float_mode.hpp"
 
-u64 threshold_of(double p) {
-  // p * 2^40 is exact in double; nearbyint rounds ties to even in the default mode.
+namespace simdrop {
+namespace {
+
+u64 nearest_threshold(double p) {
+  // p * 2^40 is exact in double; nearbyint rounds ties to even in the usual mode.
   return static_cast<u64>(std::nearbyint(std::ldexp(p, kThresholdBits)));
+}
+
+double inverse(double q) { return 1.0 / q; }
+
+// The fast operation multiplies what was dropped too, as +0: right for these alone.
+bool is_positive(DType dtype, double scale) {
+  const double rounded = dtype == DType::f64 ? scale : static_cast<float>(scale);
+  return rounded > 0 && std::isfinite(rounded);
+}
+
+}  // namespace
+
+// These round, so they do it in the usual mode.
+u64 threshold_of(double p) { return InUsualMode<&nearest_threshold>::call(p); }
+
+double kept_scale(u64 threshold, bool classic) {
+  if (classic || threshold == kOne) return 1.0;
+  return InUsualMode<&inverse>::call(keep_probability(threshold));
+}
+
+Operation select_operation(DType dtype, double scale, double shift, double dropped) {
+  Operation operation;
+  operation.scale = scale;
+  const bool plain = shift == 0 && dropped == 0 && !std::signbit(dropped);
+  if (plain && InUsualMode<&is_positive>::call(dtype, scale)) return operation;
+  operation.op = Op::affine;
+  operation.shift = shift == 0 ? -0.0 : shift;
+  operation.dropped = dropped;
+  return operation;
 }
 
 double keep_probability(u64 threshold) {

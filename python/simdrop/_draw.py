@@ -62,10 +62,7 @@ def keep_probability(p: SupportsFloat) -> float:
 
 def kept_factor(p: SupportsFloat, scaling: Scaling = "inverted") -> float:
     """Return what kept elements are multiplied with, as `Mask.factor` does without a mask."""
-    kept = 2**40 - _core.threshold(p)
-    if scaling not in ("inverted", "classic"):
-        raise ValueError(f"scaling: got {scaling!r}; accepted: 'inverted' or 'classic'")
-    return 1.0 if scaling == "classic" or not kept else 2**40 / kept
+    return _core.kept_scale(p, scaling)
 
 
 def copied(x: ArrayLike, out: ArrayLike | None = None, threads: int | None = None, name: str = "x") -> Any:

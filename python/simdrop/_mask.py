@@ -164,8 +164,7 @@ class Mask:
     @property
     def scale(self) -> float:
         """What inverted dropout multiplies kept elements with, 1 / q; infinity if nothing is ever kept."""
-        q = self.keep_probability
-        return 1 / q if q else math.inf
+        return self.factor() if self.keep_probability else math.inf
 
     @overload
     def apply(
@@ -223,9 +222,7 @@ class Mask:
         >>> simdrop.Mask(4, 0.75, seed=42).factor()
         4.0
         """
-        if scaling not in ("inverted", "classic"):
-            raise ValueError(f"scaling: got {scaling!r}; accepted: 'inverted' or 'classic'")
-        return 1.0 if scaling == "classic" or not self.keep_probability else self.scale
+        return _core.kept_scale(self.p, scaling)
 
     def select(
         self,
@@ -240,7 +237,10 @@ class Mask:
         """Return ``kept ? x * scale + shift : dropped`` for each element.
 
         The general form of `apply`: the numbers are rounded to the compute type (float32, float64 for float64),
-        multiplied, then added, and the result is rounded to `x`'s type.
+        multiplied, then added, and the result is rounded to `x`'s type. A shift of 0 adds nothing, so that a kept -0
+        stays -0; a dropped element is `dropped` to the bit, -0 and infinity included. A NaN among the elements is
+        passed on, made quiet; whatever else has no value (infinity times 0, a NaN among the numbers) is the positive
+        quiet NaN without a payload, on all processors.
 
         Parameters
         ----------

@@ -78,6 +78,7 @@ struct Small {
   static constexpr int kExponentBits = 15 - kFraction;
   static constexpr int kBias = (1 << (kExponentBits - 1)) - 1;
   static constexpr int kInfinity = ((1 << kExponentBits) - 1) << kFraction;
+  static constexpr std::uint16_t kNan = kInfinity | 1 << (kFraction - 1);  // quiet, no payload
 
   std::uint16_t bits;
 
@@ -121,6 +122,7 @@ using Bfloat = Small<7>;
 
 struct Single {
   using Wide = float;
+  static constexpr std::uint32_t kNan = 0x7FC00000;
   std::uint32_t bits;
 
   bool is_nan() const { return std::isnan(std::bit_cast<float>(bits)); }
@@ -131,6 +133,7 @@ struct Single {
 
 struct Double {
   using Wide = double;
+  static constexpr std::uint64_t kNan = 0x7FF8000000000000;
   std::uint64_t bits;
 
   bool is_nan() const { return std::isnan(std::bit_cast<double>(bits)); }

@@ -8,6 +8,7 @@
 
 #include "definition.hpp"
 #include "guarded.hpp"
+#include "inputs.hpp"
 #include "make_plan.hpp"
 
 namespace harness {
@@ -58,6 +59,20 @@ class Family {
     }
   }
 
+  void affine(simdrop::DType dtype, const FamilyCase& numbers) {
+    case_ = numbers;
+    switch (dtype) {
+      case simdrop::DType::f16:
+        return affine<definition::Half>(dtype);
+      case simdrop::DType::bf16:
+        return affine<definition::Bfloat>(dtype);
+      case simdrop::DType::f32:
+        return affine<definition::Single>(dtype);
+      case simdrop::DType::f64:
+        return affine<definition::Double>(dtype);
+    }
+  }
+
   // The deviates are those of a table that is compared with docs/mask-format.md elsewhere
   // (tests/test_family_normal.py); here they must be the same for every table and split.
   void deviates(uint64_t pairs) {
@@ -83,6 +98,7 @@ class Family {
       apply<T>(Op::affine, dtype, n, offset, traffic);
       fill<T>(n, offset, traffic);
     }
+    affine<T>(dtype);
     for (const Noise noise : {Noise::replace, Noise::add, Noise::multiply})
       add_noise<T>(noise, dtype, n, offset);
   }
@@ -94,9 +110,13 @@ class Family {
     switch (op) {
       case Op::scale:
         return keep ? T::rounded(x.wide() * scale) : T{};
-      case Op::affine:
-        return T::rounded(keep ? x.wide() * scale + static_cast<Wide>(o.shift)
-                               : static_cast<Wide>(o.dropped));
+      case Op::affine: {
+        // A NaN that goes in comes out, made quiet; any other that comes out is the one NaN.
+        if (keep && x.is_nan()) return x.quiet();
+        const Wide result =
+            keep ? x.wide() * scale + static_cast<Wide>(o.shift) : static_cast<Wide>(o.dropped);
+        return std::isnan(result) ? T{T::kNan} : T::rounded(result);
+      }
       case Op::residual: {
         const Wide sum = x.wide() + bias.wide();
         return T::rounded(other.wide() + (keep ? sum * scale : Wide{0}));
@@ -153,6 +173,44 @@ class Family {
     table_.apply[static_cast<int>(op)][static_cast<int>(dtype)](bits.data(), bit, n, o, x.data(),
                                                                 sizeof(T), y, sizeof(T), traffic);
     compare("apply", n, y, answer.data(), n * sizeof(T));
+  }
+
+  // The affine operation with any numbers on any bits, in all forms that elements may lie in.
+  template <class T>
+  void affine(simdrop::DType dtype) {
+    const std::vector<uint64_t> special = special_values();
+    constexpr uint64_t n = 150;
+    constexpr std::size_t kApart = 3 * sizeof(T);
+    using Bits = decltype(T::bits);
+    std::vector<T> x(n), apart(3 * n);
+    for (uint64_t j = 0; j < n; ++j) {
+      const uint64_t bits = special[j % special.size()];
+      x[j] = {static_cast<Bits>(j < special.size() ? bits : bits >> (64 - 8 * sizeof(T)))};
+      apart[3 * j] = x[j];
+    }
+    Operation o;
+    o.op = Op::affine;
+    o.scale = case_.scale;
+    o.shift = case_.shift;
+    o.dropped = case_.dropped;
+    const std::vector<uint64_t> bits(4, 0xB72D9A5C00FF1E37);
+    const simdrop::Plan plan = simdrop::mask_plan(case_.threshold, kSource.seed, kSource.stream);
+    std::vector<T> drawn(n), given(n);
+    for (uint64_t j = 0; j < n; ++j) {
+      drawn[j] =
+          expected(o.op, kSource.uniform(case_.first + j) >= case_.threshold, o, x[j], T{}, T{});
+      given[j] = expected(o.op, (bits[j / 64] >> (j % 64) & 1) != 0, o, x[j], T{}, T{});
+    }
+    const int op = static_cast<int>(o.op), d = static_cast<int>(dtype);
+    unsigned char* y = y_.place(n * sizeof(T), 0, Side::end);
+    table_.dropout[op][d](plan, case_.first, o, x.data(), y, n, Traffic::near);
+    compare("special affine dropout", n, y, drawn.data(), n * sizeof(T));
+    y = y_.place(n * sizeof(T), 0, Side::end);
+    table_.apply[op][d](bits.data(), 0, n, o, x.data(), sizeof(T), y, sizeof(T), Traffic::near);
+    compare("special affine apply", n, y, given.data(), n * sizeof(T));
+    y = y_.place(n * sizeof(T), 0, Side::end);
+    table_.apply[op][d](bits.data(), 0, n, o, apart.data(), kApart, y, sizeof(T), Traffic::near);
+    compare("special affine strided apply", n, y, given.data(), n * sizeof(T));
   }
 
   template <class T>
@@ -217,6 +275,29 @@ std::uint64_t check_family(const KernelTable& table, bool quick, std::uint64_t& 
         family.all(static_cast<simdrop::DType>(d), {.n = n, .offset = offset});
     }
   }
+  // Every number of the affine operation is special in its turn. Their steps have no common
+  // divisor, so that all pairs meet; the quick run takes some.
+  constexpr double kInfinity = HUGE_VAL;
+  const double numbers[] = {
+      1.25,
+      -2.0,
+      0.0,
+      -0.0,
+      kInfinity,
+      -kInfinity,
+      std::bit_cast<double>(0x7FF8000000000000),
+      std::bit_cast<double>(0xFFFFFFFFFFFFFFFF),  // a NaN with all of its bits
+      1e300,
+      -1e-300,  // beyond float32
+      5e-324,
+      3.5e38,
+      0x1p-149};
+  constexpr uint64_t kNumbers = std::size(numbers);
+  for (uint64_t k = 0; k < kNumbers * kNumbers * kNumbers; k += quick ? 31 : 1)
+    for (int d = 0; d < simdrop::kDTypes; ++d)
+      family.affine(static_cast<simdrop::DType>(d), {.scale = numbers[k % kNumbers],
+                                                     .shift = numbers[k / kNumbers % kNumbers],
+                                                     .dropped = numbers[k / kNumbers / kNumbers]});
   for (const uint64_t pairs : {1, 31, 32, 33, 192}) family.deviates(pairs);
   return family.failures();
 }

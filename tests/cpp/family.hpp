@@ -16,6 +16,10 @@ struct FamilyCase {
   std::uint64_t period = 96;  // of the bias, 64 at least
   std::uint64_t bias_at = 7;
   std::uint64_t first_bit = 3;
+  // of the affine operation, on special values
+  double scale = 1.25;
+  double shift = 0.375;
+  double dropped = -1.75;
 };
 
 // Compares them with one element at a time; adds the bytes they wrote to `digest`. Returns how many

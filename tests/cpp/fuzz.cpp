@@ -1,5 +1,6 @@
 // A libFuzzer target: arbitrary numbers, lengths, addresses and values for every kernel of every
 // instruction set, compared with the definition.
+#include <bit>
 #include <cmath>
 #include <cstdlib>
 
@@ -20,6 +21,7 @@ class Reader {
       value |= std::uint64_t{at_ < size_ ? data_[at_++] : std::uint8_t{0}} << (8 * j);
     return value;
   }
+  double any_double() { return std::bit_cast<double>(number(8)); }
   bool empty() const { return at_ >= size_; }
 
  private:
@@ -112,7 +114,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
                                           .first = mask.first,
                                           .period = 64 + shift,
                                           .bias_at = first_bit % (64 + shift),
-                                          .first_bit = first_bit};
+                                          .first_bit = first_bit,
+                                          .scale = in.any_double(),
+                                          .shift = in.any_double(),
+                                          .dropped = in.any_double()};
         std::uint64_t digest = 0;
         if (harness::check_family(*table, dtype, numbers, digest) != 0) std::abort();
         break;
