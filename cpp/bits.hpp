@@ -4,47 +4,21 @@
 
 #include "plan.hpp"
 
-#if defined(_MSC_VER) && !defined(__clang__)
-#include <intrin.h>
-#endif
-
 // What must stay in registers is inlined, what would only be copied is not.
-#if defined(_MSC_VER) && !defined(__clang__)
-#define SIMDROP_NOINLINE __declspec(noinline)
-#define SIMDROP_INLINE __forceinline
-#elif defined(__clang__)
+#ifdef __clang__
 #define SIMDROP_NOINLINE __attribute__((noinline))
-#define SIMDROP_INLINE inline __attribute__((always_inline))
 #else
 #define SIMDROP_NOINLINE __attribute__((noinline, noclone))
-#define SIMDROP_INLINE inline __attribute__((always_inline))
 #endif
+#define SIMDROP_INLINE inline __attribute__((always_inline))
 
 namespace simdrop {
 namespace {
 
-inline int lowest_bit(u64 w) {  // w != 0
-#if defined(_MSC_VER) && !defined(__clang__)
-  unsigned long index;
-  _BitScanForward64(&index, w);
-  return static_cast<int>(index);
-#else
-  return __builtin_ctzll(w);
-#endif
-}
+inline int lowest_bit(u64 w) { return __builtin_ctzll(w); }  // w != 0
 
 // Asks for the cache line of an address, which need not exist.
-inline void prefetch_line(const void* address) {
-#if defined(_MSC_VER) && !defined(__clang__)
-#if defined(_M_X64)
-  _mm_prefetch(static_cast<const char*>(address), _MM_HINT_T0);
-#else
-  __prefetch(address);
-#endif
-#else
-  __builtin_prefetch(address);
-#endif
-}
+inline void prefetch_line(const void* address) { __builtin_prefetch(address); }
 
 // The same for the lines of 64 elements.
 template <class T>
