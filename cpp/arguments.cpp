@@ -98,4 +98,12 @@ bool is_classic(py::handle value) {
   wrong_type("scaling", value, "'inverted' or 'classic'");
 }
 
+std::vector<i64> lengths(const char* name, const py::tuple& shape) {
+  std::vector<i64> result;
+  for (const py::handle length : shape)
+    result.push_back(static_cast<i64>(
+        unsigned_integer(name, py::reinterpret_borrow<py::object>(length), u64{1} << kIndexBits)));
+  return result;
+}
+
 }  // namespace simdrop

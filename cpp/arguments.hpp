@@ -4,6 +4,8 @@
 
 #include <pybind11/pybind11.h>
 
+#include <vector>
+
 #include "plan.hpp"
 
 namespace simdrop {
@@ -22,5 +24,8 @@ bool is_classic(pybind11::handle value);
 
 // repr(value), cut to a length that fits a message
 std::string shown(pybind11::handle value);
+
+// The lengths of a shape, each from 0 to 2^58.
+std::vector<i64> lengths(const char* name, const pybind11::tuple& shape);
 
 }  // namespace simdrop

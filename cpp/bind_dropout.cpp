@@ -81,9 +81,9 @@ void bind_dropout(py::module_& m) {
         py::arg("stream"), py::arg("offset"), py::arg("scaling"), py::arg("threads"),
         py::arg("shape"));
   m.def("infer", &infer, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("scaling"),
-        py::arg("threads"), py::arg("name") = "x");
+        py::arg("threads"), py::arg("name").none(false) = "x");
   m.def("check_operands", &check_operands, py::arg("x"), py::arg("out"), py::arg("threads"));
-  m.def("shape_of", &shape_of, py::arg("x"), py::arg("name") = "x");
+  m.def("shape_of", &shape_of, py::arg("x"), py::arg("name").none(false) = "x");
 }
 
 }  // namespace simdrop

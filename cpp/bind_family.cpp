@@ -61,14 +61,12 @@ void require_shape(const char* name, const View& view, const py::tuple& shape, c
 }
 
 // A mask's bits have a dimension for each of its own: of that length, or of length 1 and shared.
-void require_noise(const py::tuple& shape, const py::tuple& noise) {
+void require_noise(const std::vector<i64>& shape, const std::vector<i64>& noise) {
   bool fits = noise.size() == shape.size();
   for (std::size_t d = 0; fits && d < noise.size(); ++d)
-    fits = noise[d].cast<i64>() == 1 || noise[d].equal(shape[d]);
+    fits = noise[d] == 1 || noise[d] == shape[d];
   if (!fits)
-    throw py::value_error("noise_shape: got " + shown(noise) +
-                          "; accepted: a length of 1 or that of the shape " + shown(shape) +
-                          " for each dimension");
+    throw py::value_error("noise_shape: accepted: for each dimension of x its length, or 1");
 }
 
 // keep ? x * scale + shift : dropped, for a mask of shape `shape` whose bits have shape `noise`.
@@ -81,9 +79,8 @@ py::tuple select(const py::object& x, const py::object& out, const py::object& p
   const Operands operands(x, out, name);
   const View& view = operands.x.view;
   require_shape(name, view, shape, "the mask");
-  require_noise(shape, noise_shape);
-  std::vector<i64> noise;
-  for (const py::handle length : noise_shape) noise.push_back(length.cast<i64>());
+  const std::vector<i64> noise = lengths("noise_shape", noise_shape);
+  require_noise(view.shape, noise);
   const Operation operation = select_operation(view.dtype, scale, shift, dropped);
   const Draw draw = numbers.take(operands.x.view.size());
   {
@@ -167,14 +164,14 @@ void bind_family(py::module_& m) {
   m.attr("NORMAL_INDEX_BITS") = kNormalIndexBits;
   m.def("select", &select, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("source"),
         py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("threads"),
-        py::arg("shape"), py::arg("noise_shape"), py::arg("name") = "x");
+        py::arg("shape"), py::arg("noise_shape"), py::arg("name").none(false) = "x");
   m.def("bias_dropout_add", &bias_dropout_add, py::arg("x"), py::arg("bias"), py::arg("residual"),
         py::arg("out"), py::arg("p"), py::arg("source"), py::arg("scale"), py::arg("threads"),
-        py::arg("name") = "x", py::arg("residual_name") = "residual");
+        py::arg("name").none(false) = "x", py::arg("residual_name") = "residual");
   m.def("blend", &blend, py::arg("state"), py::arg("previous"), py::arg("out"), py::arg("p"),
         py::arg("source"), py::arg("threads"));
   m.def("noise", &noise, py::arg("x"), py::arg("out"), py::arg("kind"), py::arg("sd"),
-        py::arg("source"), py::arg("threads"), py::arg("name") = "x");
+        py::arg("source"), py::arg("threads"), py::arg("name").none(false) = "x");
 }
 
 }  // namespace simdrop

@@ -81,7 +81,7 @@ void bind_mask(py::module_& m) {
   m.def(
       "threshold",
       [](const py::object& p, const char* name) { return threshold_of(probability(p, name)); },
-      py::arg("p"), py::arg("name") = "p");
+      py::arg("p"), py::arg("name").none(false) = "p");
   m.def(
       "kept_scale",
       [](const py::object& p, const py::object& scaling) {
@@ -93,7 +93,7 @@ void bind_mask(py::module_& m) {
       [](const char* name, const py::object& value, u64 last, u64 first) {
         return unsigned_integer(name, value, last, first);
       },
-      py::arg("name"), py::arg("value"), py::arg("last"), py::arg("first") = 0);
+      py::arg("name").none(false), py::arg("value"), py::arg("last"), py::arg("first") = 0);
   m.def("shown", &shown, py::arg("value"));
   m.def("keep_bytes", &keep_bytes, py::arg("size"), py::arg("p"), py::arg("seed"),
         py::arg("stream"), py::arg("offset"), py::arg("invert"), py::arg("threads"));

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "arguments.hpp"
 #include "bindings.hpp"
 #include "engine.hpp"
 #include "memory.hpp"
@@ -91,16 +92,10 @@ void dropout_pointers(std::uintptr_t x, std::uintptr_t y, i64 n, int dtype, int 
   run(x, y, {n}, {}, dtype, threads, p, seed, stream, scale, shift, dropped, offset);
 }
 
-std::vector<i64> lengths(const py::tuple& shape) {
-  std::vector<i64> result;
-  for (const py::handle length : shape) result.push_back(length.cast<i64>());
-  return result;
-}
-
 void dropout_shared_pointers(std::uintptr_t x, std::uintptr_t y, const py::tuple& shape,
                              const py::tuple& noise, int dtype, int threads, double p, u64 seed,
                              u64 stream, double scale, double shift, double dropped) {
-  const std::vector<i64> whole = lengths(shape), bits = lengths(noise);
+  const std::vector<i64> whole = lengths("shape", shape), bits = lengths("noise", noise);
   require(!bits.empty() && bits.size() == whole.size(), "noise", bits.size(),
           "a length for each dimension, one at least");
   for (std::size_t d = 0; d < bits.size(); ++d)

@@ -23,3 +23,10 @@ def test_malformed_calls_are_refused() -> None:
     )
     assert done.returncode == 0, f"on {simdrop.active_isa()}: {done.stdout}\n{done.stderr}"
     assert done.stdout.startswith(f"{COUNT} malformed calls, 0 not refused properly"), done.stdout
+
+
+def test_no_entry_of_the_extension_crashes() -> None:
+    """Private or not: malformed_core.py has a valid call of every entry, and fails when one is missing."""
+    script = Path(__file__).with_name("malformed_core.py")
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=1800, check=False)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-3000:]}"

@@ -1,0 +1,125 @@
+"""Every entry of the extension module, called as no caller of ours does: it answers or refuses, and nothing crashes.
+
+    python malformed_core.py
+
+Each argument of a valid call is exchanged for each of many odd values, all alone and in pairs of two. What is returned
+does not matter here, only that the process lives, that what is raised is an exception meant for callers, and that an
+input which is not the output is left alone. Addresses of memory that is not there cannot be recognised by anyone: of
+those only 0 is tried.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import itertools
+import sys
+from typing import Any
+
+import numpy as np
+import simdrop
+from simdrop import _core
+
+REFUSALS = (TypeError, ValueError, OverflowError, IndexError, BufferError, MemoryError, OSError)
+N = 1000
+X = np.arange(N, dtype=np.float32)
+OUT = np.zeros_like(X)
+SHARED = np.zeros((10, 100), np.float32)
+ODD: tuple[Any, ...] = (
+    None, True, -1, 0, 1, 3, 2**40, 2**58, 2**63 - 1, 2**64, -(2**63), 0.5, -0.5, float("nan"), float("inf"), 1e308,
+    "", "x", b"", b"12345678", (), [], (1,), (-1,), (N, 1), (2**32, 2**32), (2**62,), (1,) * 70, ("a",), {}, object(),
+    np.zeros(3), np.zeros((2, 2), np.float32)[:, ::2], np.zeros(N, np.int32), simdrop.Stream(1),
+)  # fmt: skip
+STREAM = (1, 2, 3)
+# A valid call of every entry; those without arguments have nothing to be wrong.
+VALID: dict[str, tuple[Any, ...]] = {
+    "active_isa": (),
+    "apply": (X, OUT, 0.5, 1, 2, 3, "inverted", 2, (N,)),
+    "ask_for_large_pages": (X.ctypes.data, X.nbytes),
+    "available_isas": (),
+    "bias_dropout_add": (X, np.ones(N, np.float32), X, OUT, 0.5, STREAM, 2.0, 2),
+    "blend": (X, X, OUT, 0.5, STREAM, 2),
+    "cache_bytes": (),
+    "check_operands": (X, OUT, 2),
+    "check_threads": (2,),
+    "count_kept": (N, 0.5, 1, 2, 3, 2),
+    "cpu_name": (),
+    "draw": (X, OUT, 0.5, simdrop.Stream(1), "inverted", 2, True),
+    "dropout_pointers": (X.ctypes.data, OUT.ctypes.data, N, 2, 2, 0.5, 1, 2, 2.0, 0.0, 0.0, 3),
+    "dropout_shared_pointers": (
+        X.ctypes.data, OUT.ctypes.data, (10, 100), (10, 1), 2, 2, 0.5, 1, 2, 2.0, 0.0, 0.0,
+    ),
+    "get_num_threads": (),
+    "infer": (X, OUT, 0.5, "classic", 2),
+    "keep_bits": (N, 0.5, 1, 2, 3, False, 2),
+    "keep_bytes": (N, 0.5, 1, 2, 3, False, 2),
+    "kept_scale": (0.5, "inverted"),
+    "noise": (X, OUT, 1, 0.5, STREAM, 2),
+    "plane_words": (N, 16, 1, 2, 2),
+    "pointer_calls": (),
+    "select": (X, OUT, 0.5, STREAM, 2.0, 1.0, -1.0, 2, (N,), (N,)),
+    "set_num_threads": (2,),
+    "shape_of": (X,),
+    "shown": (1,),
+    "threshold": (0.5,),
+    "unsigned_integer": ("n", 1, 10, 0),
+    "use_isa": (simdrop.active_isa(),),
+}  # fmt: skip
+# Arguments that are addresses, or the number of elements that lie there: larger ones are lies.
+ADDRESSES = {
+    "ask_for_large_pages": (0,), "dropout_pointers": (0, 1), "dropout_shared_pointers": (0, 1),
+}  # fmt: skip
+DTYPES = {"dropout_pointers": 3, "dropout_shared_pointers": 4}
+LENGTHS = {"dropout_pointers": (2,), "dropout_shared_pointers": (2, 3), "count_kept": (0,)}  # or it takes hours
+
+
+def may_be(name: str, place: int, value: Any) -> bool:
+    """Return whether the entry could recognise this value in this place as wrong, or serve it."""
+    if place in ADDRESSES.get(name, ()):
+        return value is None or isinstance(value, (str, bytes)) or (type(value) is int and value == 0)
+    if place == DTYPES.get(name):  # wider elements than there are
+        return not (isinstance(value, int) and value == 3)
+    if place in LENGTHS.get(name, ()):
+        return not (isinstance(value, int) and value in (2**40, 2**58))  # as many as there may be
+    return True
+
+
+def attempt(name: str, arguments: tuple[Any, ...]) -> None:
+    try:
+        getattr(_core, name)(*arguments)
+    except REFUSALS:
+        pass
+    finally:
+        _core.use_isa(VALID["use_isa"][0])
+        _core.set_num_threads(None)
+
+
+def main() -> int:
+    faulthandler.enable()
+    entries = {n for n in dir(_core) if callable(getattr(_core, n)) and not isinstance(getattr(_core, n), type)}
+    if entries != set(VALID):
+        print(f"entries without a valid call: {entries - set(VALID)}, calls without an entry: {set(VALID) - entries}")
+        return 1
+    calls = 0
+    before = X.tobytes()
+    for name, valid in VALID.items():
+        attempt(name, valid)
+        pairs = [(a,) for a in range(len(valid))] + list(itertools.combinations(range(len(valid)), 2))
+        for places in pairs:
+            values = ODD if len(places) == 1 else ODD[::5]
+            for odd in itertools.product(values, repeat=len(places)):
+                if not all(may_be(name, place, value) for place, value in zip(places, odd, strict=True)):
+                    continue
+                arguments = list(valid)
+                for place, value in zip(places, odd, strict=True):
+                    arguments[place] = value
+                attempt(name, tuple(arguments))
+                calls += 1
+        if X.tobytes() != before:
+            print(f"{name} changed an input")
+            return 1
+    print(f"{calls} odd calls, {len(VALID)} entries")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
