@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import functools
 import platform
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -72,7 +73,7 @@ def test_the_rounding_mode_reaches_no_result(
 def test_the_rounding_mode_reaches_no_threshold(rounding: Callable[[Callable[[], Any]], Any]) -> None:
     for p in (0.1, 0.3, 1 / 3, 0.7):
         expected = simdrop.Mask(8, p, seed=1)
-        got = rounding(lambda p=p: simdrop.Mask(8, p, seed=1))
+        got = rounding(functools.partial(simdrop.Mask, 8, p, seed=1))
         assert (got.threshold, got.scale) == (expected.threshold, expected.scale)
 
 
