@@ -131,7 +131,7 @@ class Worker {
 
   // The processor's own prefetchers lose the thread at a gap.
   void prefetch(const u8* x) const {
-    if (traffic_ == Traffic::near || (leave_kept_ && in_place_)) return;
+    if (!asks_ahead(traffic_) || (leave_kept_ && in_place_)) return;
     for (int line = 0; line < 32; ++line) prefetch_line(x + 64 * line);
   }
 

@@ -78,6 +78,13 @@ const Features& features() {
 bool cpu_has_avx2() { return features().avx2; }
 bool cpu_has_avx512() { return features().avx512; }
 
+bool cpu_follows_streams() {
+  const Registers vendor = cpuid(0, 0);  // "AuthenticAMD"
+  if (vendor.b != 0x68747541 || vendor.d != 0x69746E65 || vendor.c != 0x444D4163) return false;
+  const std::uint32_t a = cpuid(1, 0).a;
+  return (a >> 8 & 0xF) + (a >> 20 & 0xFF) == 0x19;  // the family of Zen 3 and Zen 4
+}
+
 std::string cpu_name() {
   if (cpuid(0x80000000, 0).a < 0x80000004) return "";
   char name[49] = {};
@@ -108,6 +115,7 @@ std::uint64_t last_level_cache() {
 #else
 bool cpu_has_avx2() { return false; }
 bool cpu_has_avx512() { return false; }
+bool cpu_follows_streams() { return false; }
 std::string cpu_name() { return ""; }
 std::uint64_t last_level_cache() { return 0; }
 #endif

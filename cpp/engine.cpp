@@ -137,7 +137,7 @@ class Tiles {
 
 void along_columns(const Plan& plan, u64 first, DType dtype, const Operation& operation,
                    const Loop& loop, std::size_t rows, const u8* x, u8* y, u64 n, int threads) {
-  const bool far = traffic_of(n * item_size(dtype), x == y) != Traffic::near;
+  const bool far = asks_ahead(traffic_of(n * item_size(dtype), x == y));
   const Tiles tiles(loop, rows, first, x, y, far,
                     static_cast<u64>(most_threads({n, kGranule, kWorthwhile, threads})));
   const TileKernel pass =

@@ -26,12 +26,12 @@ struct Kernels {
   template <template <class, class> class Apply, class T>
   static void dropout(const Plan& plan, u64 first, const Operation& operation, const void* x,
                       void* y, u64 n, Traffic traffic) {
-    if (traffic == Traffic::around && may_stream<T>(y, n)) {
-      DropoutSink<Apply<V, T>, T, true> sink(operation, x, y);
+    if (bypasses(traffic) && may_stream<T>(y, n)) {
+      DropoutSink<Apply<V, T>, T, true> sink(operation, x, y, asks_ahead(traffic));
       run<V>(plan, first, n, sink);
       V::fence();
     } else {
-      DropoutSink<Apply<V, T>, T, false> sink(operation, x, y, traffic != Traffic::near);
+      DropoutSink<Apply<V, T>, T, false> sink(operation, x, y, asks_ahead(traffic));
       run<V>(plan, first, n, sink);
     }
   }
@@ -62,11 +62,11 @@ struct Kernels {
     if (x_step != sizeof(T) || y_step != sizeof(T)) {
       StridedSink<Apply<V, T>, T> sink(operation, x, y, false, x_step, y_step);
       feed_all(sink, bits, bit, n);
-    } else if (traffic == Traffic::around && may_stream<T>(y, n)) {
-      DropoutSink<Apply<V, T>, T, true> sink(operation, x, y);
+    } else if (bypasses(traffic) && may_stream<T>(y, n)) {
+      DropoutSink<Apply<V, T>, T, true> sink(operation, x, y, asks_ahead(traffic));
       feed_all(sink, bits, bit, n, sink.lead(n));
     } else {
-      DropoutSink<Apply<V, T>, T, false> sink(operation, x, y, traffic != Traffic::near);
+      DropoutSink<Apply<V, T>, T, false> sink(operation, x, y, asks_ahead(traffic));
       feed_all(sink, bits, bit, n);
     }
   }
@@ -86,7 +86,7 @@ struct Kernels {
     alignas(64) unsigned char block[64];  // out of reach of `to`: it stays in a register
     __builtin_memcpy(block, pattern64, 64);
     const u64 lead = (64 - reinterpret_cast<std::uintptr_t>(to) % 64) % 64;
-    if (traffic == Traffic::around && lead % 8 == 0 && n >= 512) {
+    if (bypasses(traffic) && lead % 8 == 0 && n >= 512) {
       __builtin_memcpy(to, block, lead);
       for (to += lead, n -= lead; n >= 64; n -= 64, to += 64) V::stream64(to, block);
     }

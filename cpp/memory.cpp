@@ -20,7 +20,9 @@ u64 cache_bytes() {
 Traffic traffic_of(u64 bytes, bool in_place, u64 operands) {
   const u64 arrays = operands + (in_place ? 0 : 1);
   if (arrays * bytes <= cache_bytes()) return Traffic::near;
-  return in_place ? Traffic::far : Traffic::around;
+  static const bool alone = cpu_follows_streams();
+  if (in_place) return alone ? Traffic::far_alone : Traffic::far;
+  return alone ? Traffic::around_alone : Traffic::around;
 }
 
 void ask_for_large_pages([[maybe_unused]] void* data, [[maybe_unused]] u64 bytes) {

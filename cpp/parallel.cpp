@@ -53,7 +53,8 @@ void relax() {
 #endif
 }
 
-// Waits for a while without giving up the CPU; returns whether it has come true.
+// Waits for a while without sleeping; returns whether it has come true. Whoever is waited for may
+// have been woken on this very CPU, so that it is offered again and again.
 template <class Condition>
 bool spin_until(const Condition& holds, microseconds most) {
   const auto end = Clock::now() + most;
@@ -62,6 +63,7 @@ bool spin_until(const Condition& holds, microseconds most) {
       if (holds()) return true;
       relax();
     }
+    std::this_thread::yield();
   } while (Clock::now() < end);
   return holds();
 }

@@ -17,9 +17,9 @@ class DropoutSink {
   static constexpr u64 kWordBytes = 64 * sizeof(T);
 
  public:
-  // `far`: x comes from memory. What is streamed always does.
-  DropoutSink(const Operation& operation, const void* x, void* y, bool far = kStream,
-              i64 = sizeof(T), i64 = sizeof(T))
+  // `far`: x comes from memory, and is asked for ahead of time.
+  DropoutSink(const Operation& operation, const void* x, void* y, bool far, i64 = sizeof(T),
+              i64 = sizeof(T))
       : apply_(operation),
         far_(far),
         x_(static_cast<const unsigned char*>(x)),
@@ -34,7 +34,7 @@ class DropoutSink {
   }
 
   void words(const u64* w, int n) {
-    if (!kStream && !far_) return some(w, n);
+    if (!far_) return some(w, n);
     // Every line is asked for, and few at a time: if one is left out or many come at once, more is
     // lost than won. Afterwards, so that they do not stand in the way of the loads.
     for (; n > 0; --n, ++w) {

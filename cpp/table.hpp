@@ -8,10 +8,14 @@ namespace simdrop {
 
 // Where arrays are. It changes how fast a result comes, never the result.
 enum class Traffic : int {
-  near,    // in the caches, or so small that it may be
-  far,     // in memory: what comes next is asked for ahead of time
-  around,  // the same, and stores bypass the caches; out of place only
+  near = 0,       // in the caches, or so small that it may be
+  far = 5,        // in memory: what comes next is asked for ahead of time
+  around = 7,     // the same, and stores bypass the caches; out of place only
+  far_alone = 4,  // the same two where the processor itself follows a stream that pauses
+  around_alone = 6,
 };
+inline constexpr bool asks_ahead(Traffic traffic) { return (static_cast<int>(traffic) & 1) != 0; }
+inline constexpr bool bypasses(Traffic traffic) { return (static_cast<int>(traffic) & 2) != 0; }
 
 // y[j] = the operation on x[j] and keep(first + j) for j < n; x == y is allowed, any other
 // overlap is not.

@@ -125,7 +125,10 @@ void check_addresses(Checker& checker, const KernelTable& table, bool quick) {
       }
       for (const DType dtype : kDTypes)
         checker.dropout(table, dtype, mask, 1.25, values, true,
-                        y % 3 == 0 ? Traffic::around : Traffic::far, {0, y, Side::end});
+                        y % 3 == 0   ? Traffic::around
+                        : y % 3 == 1 ? Traffic::around_alone
+                                     : Traffic::far,
+                        {0, y, Side::end});
       checker.packed(table, mask, false, {0, y, Side::end});
       checker.bytes(table, mask, false, {0, y, Side::start});
     }
