@@ -10,13 +10,14 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
+#include <vector>
 
 #include "cpu_count.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #endif
 
@@ -92,7 +93,9 @@ class Pool {
     const auto start = Clock::now();
     if (start < alone_until_) return false;
     const bool soon = start - Clock::time_point(Clock::duration(last_end_)) < kSoon;
+    const int before = workers_;
     start_workers(helpers);
+    place_workers(workers_ != before);
     if (workers_ == 0 || (asleep_ == workers_ && !soon && !is_long)) return false;
     // Nobody reads these now: the last job is closed, and its workers have left.
     job_ = job;
@@ -122,12 +125,33 @@ class Pool {
     pthread_sigmask(SIG_SETMASK, &all, &before);
 #endif
     try {
-      for (; workers_ < wanted; ++workers_) std::thread([this] { serve(); }).detach();
-    } catch (const std::system_error&) {  // then those that there are will do
+      handles_.reserve(static_cast<std::size_t>(wanted));
+      for (; workers_ < wanted; ++workers_) {
+        std::thread worker([this] { serve(); });
+        handles_.push_back(worker.native_handle());
+        worker.detach();
+      }
+    } catch (const std::exception&) {  // then those that there are will do
       start_again_ = Clock::now() + kAloneMost;
     }
 #if defined(__unix__) || defined(__APPLE__)
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
+#endif
+  }
+
+  // Keeps the workers off the caller's CPU: one that is woken there waits until the caller sleeps,
+  // however idle the other CPUs are. The caller's affinity mask, as it is now, holds for them too.
+  void place_workers(bool are_new) {
+#ifdef __linux__
+    const int here = sched_getcpu();
+    cpu_set_t set;
+    if (here < 0 || sched_getaffinity(0, sizeof(set), &set) != 0) return;
+    if (CPU_COUNT(&set) > 1) CPU_CLR(static_cast<std::size_t>(here), &set);
+    if (!are_new && CPU_EQUAL(&set, &placed_)) return;
+    placed_ = set;
+    for (const auto handle : handles_) pthread_setaffinity_np(handle, sizeof(set), &set);
+#else
+    static_cast<void>(are_new);
 #endif
   }
 
@@ -214,6 +238,10 @@ class Pool {
 
   std::mutex owner_;  // of what is between here and the next comment
   int workers_ = 0;
+  std::vector<std::thread::native_handle_type> handles_;
+#ifdef __linux__
+  cpu_set_t placed_{};
+#endif
   Clock::time_point start_again_{}, alone_until_{};
   microseconds alone_ = kAlone;
   int misses_ = 0;
