@@ -238,3 +238,12 @@ def test_bench_family_checks_every_answer(tmp_path: Path) -> None:
     names = {result["case"].split("/")[0] for result in content["results"]}
     assert {"dropout", "dropout2d", "bias_dropout_add", "alpha_dropout", "zoneout"} <= names
     assert all(result["measure"]["median"] > 0 for result in content["results"])
+
+
+def test_threads_runs_at_a_tiny_size_and_writes_its_cases(tmp_path: Path) -> None:
+    _script("bench_threads.py", "--quick", "--output-dir", str(tmp_path))
+    content = json.loads((tmp_path / "threads.json").read_text())
+    assert content["kind"] == "threads"
+    assert any("spinning" in name for name in content["cases"])
+    for case in content["cases"].values():
+        assert 0 < case["default"]["median"] <= case["default"]["p99"]
