@@ -76,7 +76,7 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="few calls: shows that everything works")
     parser.add_argument("--output-dir", type=Path, default=ROOT / "bench" / "results", help="folder for the result")
     options = parser.parse_args(words)
-    calls = 40 if options.quick else 2000
+    calls = 100 if options.quick else 2000
     machine = describe(usable_cpus())
     if warning := load_warning(machine):
         console().print(warning)
