@@ -14,8 +14,10 @@ enum class Traffic : int {
   far_alone = 4,  // the same two where the processor itself follows a stream that pauses
   around_alone = 6,
 };
+namespace {  // leaf files may not share a function
 inline constexpr bool asks_ahead(Traffic traffic) { return (static_cast<int>(traffic) & 1) != 0; }
 inline constexpr bool bypasses(Traffic traffic) { return (static_cast<int>(traffic) & 2) != 0; }
+}  // namespace
 
 // y[j] = the operation on x[j] and keep(first + j) for j < n; x == y is allowed, any other
 // overlap is not.
