@@ -254,7 +254,7 @@ def python_asan() -> None:
         *("--deselect", "tests/test_arrays.py::test_nothing_as_large_as_the_input_is_allocated"),
         *([] if everything else chosen),
         LD_PRELOAD=" ".join(runtime),
-        ASAN_OPTIONS=f"detect_leaks=0:log_path={BUILD / 'asan-report'}",
+        ASAN_OPTIONS=f"detect_leaks=0:allocator_may_return_null=1:log_path={BUILD / 'asan-report'}",
         PYTHONPATH=str(site),
     )
 

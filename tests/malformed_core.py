@@ -69,7 +69,14 @@ ADDRESSES = {
     "ask_for_large_pages": (0,), "dropout_pointers": (0, 1), "dropout_shared_pointers": (0, 1),
 }  # fmt: skip
 DTYPES = {"dropout_pointers": 3, "dropout_shared_pointers": 4}
-LENGTHS = {"dropout_pointers": (2,), "dropout_shared_pointers": (2, 3), "count_kept": (0,)}  # or it takes hours
+LENGTHS = {
+    "dropout_pointers": (2,),
+    "dropout_shared_pointers": (2, 3),
+    "count_kept": (0,),
+    "keep_bits": (0,),
+    "keep_bytes": (0,),
+    "plane_words": (0,),
+}  # or it takes hours
 
 
 def may_be(name: str, place: int, value: Any) -> bool:
