@@ -176,6 +176,14 @@ def test_bad_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("name", [".", "/", ""])
+def test_a_folder_without_a_name_is_no_input(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["apply", name, *NUMBERS]) == 2
+    shown = capsys.readouterr().err
+    assert shown.startswith("simdrop: error: ")
+    assert shown.count("\n") == 1
+
+
 def test_the_user_sees_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "bad.npy").write_bytes(b"nonsense")
     command = [sys.executable, "-m", "simdrop", "apply", "bad.npy", *NUMBERS]

@@ -158,7 +158,7 @@ def test_demo_refuses_a_folder_that_is_not_there(tmp_path: Path, capsys: pytest.
 def test_demo_notices_a_wrong_library(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(simdrop, "dropout", lambda x, p, training: x + 1)
     images, labels = demo.load_digits()
-    facts = {fact.name: fact.holds for fact in demo.prove(demo.dense_layer(images, 32), labels)}
+    facts = {name: holds for name, (holds, _) in demo.prove(demo.dense_layer(images, 32), labels).items()}
     assert facts == {name: name != "inference" for name in facts}
     monkeypatch.chdir(tmp_path)
     assert main(["demo", "--quick"]) == 1

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import simdrop
 from simdrop._cli import apply, demo, info
-from simdrop._cli._errors import CommandError, Terminated
+from simdrop._cli._errors import INTERRUPTED, CommandError
 
 __all__ = ["build_parser", "main"]
 
@@ -33,8 +33,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"simdrop {simdrop.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for command in (info, demo, apply):
-        command.add_parser(commands)
+    # Each command is a module: its documentation, a line of help, its arguments, and what runs.
+    for name, command in {"info": info, "demo": demo, "apply": apply}.items():
+        part = commands.add_parser(
+            name,
+            help=command.HELP,
+            description=command.__doc__,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        command.add_arguments(part)
+        part.set_defaults(run=command.run)
     return parser
 
 
@@ -55,14 +64,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be valid text
     args = build_parser().parse_args(argv)
     try:
-        code: int = args.run(args)
+        args.run(args)
     except CommandError as error:
         print(f"simdrop: error: {error}", file=sys.stderr)
         return error.code
-    except Terminated as stop:
-        print(f"simdrop: {stop}", file=sys.stderr)
-        return stop.code
     except KeyboardInterrupt as stop:
         print(f"simdrop: {str(stop) or 'interrupted'}", file=sys.stderr)
-        return 130
-    return code
+        return getattr(stop, "code", INTERRUPTED)
+    return 0

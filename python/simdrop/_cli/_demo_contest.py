@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 import simdrop
-from simdrop._cli._errors import CommandError
+from simdrop._cli._errors import SYSTEM_FAILED, CommandError
+from simdrop._cli._progress import progress
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -32,7 +33,6 @@ class Contestant:
     run: Callable[[Array, float], Array]
     real_p: Callable[[float], float] = float
     limit: int | None = None
-    drops: bool = True
 
 
 def contestants(python_limit: int) -> list[Contestant]:
@@ -44,86 +44,76 @@ def contestants(python_limit: int) -> list[Contestant]:
 
     def python_loop(x: Array, p: float) -> Array:
         scale = 1 / (1 - p)
-        values: list[float] = x.tolist()
-        return np.array([value * scale if draw() >= p else 0.0 for value in values], x.dtype)
+        return np.array([value * scale if draw() >= p else 0.0 for value in x.tolist()], x.dtype)
 
-    # The line that everybody writes. It draws float64 numbers and makes four new arrays.
-    def naive(x: Array, p: float) -> Array:
-        result: Array = x * (generator.random(x.shape) >= p) / (1 - p)
-        return result
-
-    # The same with numbers of the data's own type, and in place.
+    # With numbers of the data's own type, and in place.
     def float32(x: Array, p: float) -> Array:
-        keep = generator.random(x.shape, dtype=np.float32) >= np.float32(p)
-        np.multiply(x, keep, out=x)
-        np.multiply(x, np.float32(1 / (1 - p)), out=x)
-        return x
+        np.multiply(x, generator.random(x.shape, dtype=np.float32) >= np.float32(p), out=x)
+        return scaling(x, p)
 
     # The fastest recipe known to us: NumPy's fastest generator, a byte for each decision, in place, block by block.
     def byte_blocks(x: Array, p: float) -> Array:
         threshold = round(p * 256)
-        scale = np.float32(256 / (256 - threshold))
         for start in range(0, x.size, _BYTE_BLOCK):
             block = x[start : start + _BYTE_BLOCK]
             words = sfc.integers(0, 2**64, (block.size + 7) // 8, dtype=np.uint64)
             np.multiply(block, words.view(np.uint8)[: block.size] >= threshold, out=block)
-            np.multiply(block, scale, out=block)
+            scaling(block, threshold / 256)
         return x
-
-    def library(threads: int) -> Callable[[Array, float], Array]:
-        def run(x: Array, p: float) -> Array:
-            simdrop.dropout_(x, p, rng=stream, threads=threads)
-            return x
-
-        return run
 
     def scaling(x: Array, p: float) -> Array:
         np.multiply(x, np.float32(1 / (1 - p)), out=x)
         return x
 
-    many = simdrop.get_num_threads()
+    def library(threads: int) -> Contestant:
+        name = f"simdrop, {threads} thread{'s' * (threads > 1)}"
+        return Contestant(name, lambda x, p: simdrop.dropout_(x, p, rng=stream, threads=threads))
+
     return [
         Contestant("Python loop", python_loop, limit=python_limit),
-        Contestant("NumPy, naive", naive),
+        # The line that everybody writes. It draws float64 numbers and makes four new arrays.
+        Contestant("NumPy, naive", lambda x, p: x * (generator.random(x.shape) >= p) / (1 - p)),
         Contestant("NumPy, float32", float32),
         Contestant("NumPy, random bytes", byte_blocks, real_p=lambda p: round(p * 256) / 256),
-        Contestant("simdrop, 1 thread", library(1)),
-        *([Contestant(f"simdrop, {many} threads", library(many))] if many > 1 else []),
-        Contestant("scaling, 1 thread", scaling, drops=False),
+        *(library(threads) for threads in sorted({1, simdrop.get_num_threads()})),
+        Contestant("scaling, 1 thread", scaling, real_p=lambda p: 0.0),
     ]
 
 
 def check(contestant: Contestant, data: Array, p: float) -> None:
     """Raise unless the contestant drops the right fraction and scales what it keeps."""
     data = data[: contestant.limit]
-    result = contestant.run(data.copy(), p)
-    q = 1 - contestant.real_p(p)
-    scaled = np.isclose(result, data / ((1 - p) if not contestant.drops else q), rtol=1e-5, atol=0)
+    result, real_p = contestant.run(data.copy(), p), contestant.real_p(p)
+    scale = 1 / (1 - (real_p or p))  # scaling drops nothing, and scales as if it did
+    if not np.all(np.isclose(result, data * scale, rtol=1e-5, atol=0) | (result == 0)):
+        raise CommandError(f"{contestant.name}: kept values are not x / (1 - p)", SYSTEM_FAILED)
     visible = np.count_nonzero(data)  # where the data is zero, nobody can tell
-    dropped = np.count_nonzero((result == 0) & (data != 0))
-    if not bool(np.all(scaled | (result == 0))):
-        raise CommandError(f"{contestant.name}: kept values are not x / (1 - p)", 1)
-    expected = visible * (1 - q) if contestant.drops else 0.0
-    if abs(dropped - expected) > _SIGMAS * np.sqrt(visible * q * (1 - q)):
-        raise CommandError(f"{contestant.name}: dropped {dropped} of {visible} values, expected {expected:.0f}", 1)
+    dropped, expected = np.count_nonzero((result == 0) & (data != 0)), visible * real_p
+    if abs(dropped - expected) > _SIGMAS * np.sqrt(expected * (1 - real_p)):
+        raise CommandError(
+            f"{contestant.name}: dropped {dropped} of {visible} values, expected {expected:.0f}", SYSTEM_FAILED
+        )
 
 
-def seconds_each(
-    entrants: list[Contestant], data: Array, p: float, rounds: int, step: Callable[[int], None]
-) -> dict[str, float]:
-    """Time all contestants in turn, again and again, and return each one's median in seconds per element.
+def race(
+    entrants: list[Contestant], data: Array, probabilities: Sequence[float], rounds: int
+) -> dict[float, dict[str, float]]:
+    """Check all contestants, time them in turn, again and again, and return each one's median in seconds per element.
 
     Taking turns spreads whatever else the machine does over all of them. Each starts from a fresh copy of the data;
-    making the copy is not timed. ``step`` is called after each run.
+    making the copy is not timed.
     """
-    times: dict[str, list[float]] = {entrant.name: [] for entrant in entrants}
+    times: dict[float, dict[str, list[float]]] = {p: {entrant.name: [] for entrant in entrants} for p in probabilities}
     work = data.copy()
-    for _ in range(rounds):
-        for entrant in entrants:
-            np.copyto(work, data)
-            part = work[: entrant.limit]
-            start = time.perf_counter()
-            entrant.run(part, p)
-            times[entrant.name].append((time.perf_counter() - start) / part.size)
-            step(1)
-    return {name: float(np.median(values)) for name, values in times.items()}
+    with progress(len(times) * rounds * len(entrants), "timing", unit="run") as step:
+        for p, lists in times.items():
+            for entrant in entrants:
+                check(entrant, data, p)
+            for entrant in entrants * rounds:
+                np.copyto(work, data)
+                part = work[: entrant.limit]
+                start = time.perf_counter()
+                entrant.run(part, p)
+                lists[entrant.name].append((time.perf_counter() - start) / part.size)
+                step(1)
+    return {p: {name: float(np.median(values)) for name, values in lists.items()} for p, lists in times.items()}

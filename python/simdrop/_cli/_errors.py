@@ -11,7 +11,8 @@ from types import FrameType
 
 BAD_INPUT = 2
 SYSTEM_FAILED = 1
-_NO_ROOM = {errno.ENOSPC, errno.EFBIG} | ({errno.EDQUOT} if hasattr(errno, "EDQUOT") else set())
+INTERRUPTED = 130
+_NO_ROOM = {getattr(errno, name) for name in ("ENOSPC", "EFBIG", "EDQUOT") if hasattr(errno, name)}
 
 
 class CommandError(Exception):
@@ -25,9 +26,9 @@ class CommandError(Exception):
 class Terminated(KeyboardInterrupt):
     """Another process asked this one to stop; cleaned up after like a Ctrl-C."""
 
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
+    def __init__(self, number: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+        self.code = 128 + number
 
 
 def system_error(name: str, error: OSError, *, needed: int | None = None) -> CommandError:
@@ -38,15 +39,12 @@ def system_error(name: str, error: OSError, *, needed: int | None = None) -> Com
     return CommandError(f"{name}: {reason}", SYSTEM_FAILED)
 
 
-def human_size(nbytes: float) -> str:
+def human_size(nbytes: int) -> str:
     """Return a size in the unit that keeps the number short: ``"3.4 MiB"``."""
     if nbytes < 1024:
-        return f"{nbytes:.0f} bytes"
-    for unit in ("KiB", "MiB", "GiB"):
-        nbytes /= 1024
-        if nbytes < 1024:
-            return f"{nbytes:.1f} {unit}"
-    return f"{nbytes / 1024:.1f} TiB"
+        return f"{nbytes} bytes"
+    power = min((nbytes.bit_length() - 1) // 10, 4)
+    return f"{nbytes / 1024**power:.1f} {'KMGT'[power - 1]}iB"
 
 
 @contextlib.contextmanager
@@ -57,16 +55,14 @@ def stoppable() -> Iterator[None]:
     """
 
     def stop(number: int, frame: FrameType | None) -> None:
-        raise Terminated(f"stopped by {signal.Signals(number).name}", 128 + number)
+        raise Terminated(number)
 
-    taken: list[signal.Signals] = []
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) == signal.SIG_DFL:
-                signal.signal(number, stop)
-                taken.append(number)
+    here = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if here and hasattr(signal, name)]
+    taken = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
     try:
+        for number in taken:
+            signal.signal(number, stop)
         yield
     finally:
         for number in taken:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import secrets
 import stat
@@ -43,28 +44,26 @@ def new_file(target: Path, nbytes: int, *, overwrite: bool) -> Iterator[FileIO]:
         Whether an existing file may be replaced. If not, one that appears in the meantime is kept.
     """
     target = Path(os.path.realpath(target))  # through a link, as every other way to write a file does
-    try:
-        _remove_left_overs(target)
-        file, path = _create(target)
-    except OSError as error:
-        raise system_error(str(target), error) from None
-    try:
-        with file:
-            try:
-                if overwrite and target.exists():
-                    os.chmod(path, stat.S_IMODE(target.stat().st_mode))
-                if not reserve(file, nbytes):
-                    _fill(file, nbytes)
-                yield file
-                os.fsync(file.fileno())
-                if sys.platform == "win32":
-                    file.close()  # Windows does not rename an open file
-                _publish(path, target, overwrite)
-            except OSError as error:
-                raise system_error(str(target), error, needed=nbytes) from None
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
+    with contextlib.ExitStack() as cleanup:
+        try:
+            _remove_left_overs(target)
+            file, path = _create(target)
+            cleanup.callback(path.unlink, missing_ok=True)
+            cleanup.enter_context(file)
+            if overwrite and target.exists():
+                os.chmod(path, stat.S_IMODE(target.stat().st_mode))
+            if not reserve(file, nbytes):
+                # Written, so that space is never found missing inside a mapping.
+                for start in range(0, nbytes, len(_ZEROS)):
+                    write_all(file, memoryview(_ZEROS)[: nbytes - start])
+                file.seek(0)
+            yield file
+            os.fsync(file.fileno())
+            if sys.platform == "win32":
+                file.close()  # Windows does not rename an open file
+            _publish(path, target, overwrite)
+        except OSError as error:
+            raise system_error(str(target), error, needed=nbytes) from None
     _sync_folder(target.parent)
 
 
@@ -76,48 +75,25 @@ def _create(target: Path) -> tuple[FileIO, Path]:
     """Create and lock a temporary beside the target."""
     while True:
         path = target.with_name(f"{_prefix(target)}{secrets.token_hex(4)}.tmp")
-        try:
-            file = FileIO(path, "x+b")
-        except FileExistsError:
-            continue
-        if _lock(file.fileno()) and path.exists():
+        file = FileIO(path, "x+b")
+        if sys.platform != "win32":  # where an open file cannot be removed anyway
+            with contextlib.suppress(OSError):  # without locks nobody takes our file for a left-over either
+                fcntl.flock(file, fcntl.LOCK_EX)
+        if path.exists():
             return file, path
         file.close()  # a run that cleans up came between the two calls and took it for a left-over
 
 
-def _lock(descriptor: int) -> bool:
-    """Take the lock that says "somebody works on this file"; False if somebody else holds it."""
-    if sys.platform != "win32":
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True  # a file system without locks: nobody can remove our file as a left-over either
-    return True
-
-
 def _remove_left_overs(target: Path) -> None:
     """Remove temporaries of killed runs for the same target; those of runs at work are locked and stay."""
-    with os.scandir(target.parent) as entries:
-        paths = [
-            entry.path
-            for entry in entries
-            if entry.name.startswith(_prefix(target))
-            and entry.name.endswith(".tmp")
-            and entry.is_file(follow_symlinks=False)
-        ]
-    for path in paths:
+    for path in target.parent.glob(glob.escape(_prefix(target)) + "*.tmp"):
         with contextlib.suppress(OSError):
             if sys.platform == "win32":
-                os.unlink(path)  # refused while the file is open
+                path.unlink()  # refused while the file is open
             else:
-                descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.unlink(path)
-                finally:
-                    os.close(descriptor)
+                with FileIO(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "r+b") as file:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
 
 
 def reserve(file: FileIO, nbytes: int) -> bool:
@@ -133,13 +109,6 @@ def reserve(file: FileIO, nbytes: int) -> bool:
     return True
 
 
-def _fill(file: FileIO, nbytes: int) -> None:
-    """Give a new file its disk space by writing zeros, so that it is never found missing inside a mapping."""
-    for start in range(0, nbytes, len(_ZEROS)):
-        write_all(file, memoryview(_ZEROS)[: nbytes - start])
-    file.seek(0)
-
-
 def write_all(file: FileIO, data: memoryview | bytes) -> None:
     """Write everything: one call may write only a part (up to 2 GiB, or what still fits on the disk)."""
     rest = memoryview(data).cast("B")
@@ -150,16 +119,12 @@ def write_all(file: FileIO, data: memoryview | bytes) -> None:
 def _publish(path: Path, target: Path, overwrite: bool) -> None:
     """Give the finished file its name."""
     if not overwrite:
-        try:
+        with contextlib.suppress(OSError):  # the target exists, or the file system has no links
             # Unlike a rename, a link never replaces a file that appeared while this one was written.
             os.link(path, target)
-            path.unlink()
             return
-        except FileExistsError:
-            raise CommandError(f"{target}: appeared while this command ran, and was kept; see --force") from None
-        except OSError:  # a file system without links
-            if target.exists():
-                raise CommandError(f"{target}: appeared while this command ran, and was kept; see --force") from None
+        if target.exists():
+            raise CommandError(f"{target}: appeared while this command ran, and was kept; see --force")
     os.replace(path, target)
 
 

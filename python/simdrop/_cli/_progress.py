@@ -7,12 +7,31 @@ import importlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 _SECONDS_BETWEEN_LINES = 0.5
 
 
+class _PlainLine:
+    """As much of tqdm as is used here."""
+
+    def __init__(self, *, total: int, desc: str, **others: Any) -> None:
+        self.total, self.label, self.done, self.shown_at = max(total, 1), desc, 0, time.monotonic()
+        self.visible = sys.stderr.isatty()
+
+    def update(self, steps: int) -> None:
+        self.done += steps
+        if self.visible and time.monotonic() - self.shown_at >= _SECONDS_BETWEEN_LINES:
+            self.shown_at = time.monotonic()
+            print(f"\r{self.label}: {100 * self.done // self.total} %", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        if self.visible:
+            print("\r" + " " * (len(self.label) + 8) + "\r", end="", file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
-def progress(total: int, label: str, *, unit: str, scaled: bool = False) -> Iterator[Callable[[int], None]]:
+def progress(total: int, label: str, *, unit: str, scaled: bool = False) -> Iterator[Callable[[int], object]]:
     """Show how far a long job is, on standard error, if that is a terminal.
 
     Parameters
@@ -32,38 +51,10 @@ def progress(total: int, label: str, *, unit: str, scaled: bool = False) -> Iter
         To be called with the number of steps just done.
     """
     try:
-        tqdm = importlib.import_module("tqdm").tqdm
+        bar = importlib.import_module("tqdm").tqdm
     except ImportError:
-        with _plain_line(total, label) as update:
-            yield update
-        return
+        bar = _PlainLine
     # disable=None: tqdm itself stays silent when standard error is not a terminal.
-    with tqdm(
-        total=total, desc=label, unit=unit, unit_scale=scaled, unit_divisor=1024, disable=None, leave=False
-    ) as bar:
-
-        def advance(steps: int) -> None:
-            bar.update(steps)
-
-        yield advance
-
-
-@contextlib.contextmanager
-def _plain_line(total: int, label: str) -> Iterator[Callable[[int], None]]:
-    done = 0
-    shown_at = time.monotonic()
-    visible = sys.stderr.isatty()
-
-    def update(steps: int) -> None:
-        nonlocal done, shown_at
-        done += steps
-        now = time.monotonic()
-        if visible and now - shown_at >= _SECONDS_BETWEEN_LINES:
-            shown_at = now
-            print(f"\r{label}: {100 * done // max(total, 1)} %", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield update
-    finally:
-        if visible:
-            print("\r" + " " * (len(label) + 8) + "\r", end="", file=sys.stderr, flush=True)
+    options = {"unit": unit, "unit_scale": scaled, "unit_divisor": 1024, "disable": None, "leave": False}
+    with contextlib.closing(bar(total=total, desc=label, **options)) as shown:
+        yield shown.update
