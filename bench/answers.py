@@ -6,15 +6,12 @@ import math
 from typing import Any
 
 import numpy as np
-from contest import SEED, Array, Contestant, Prepared
+from contestants import SEED, Array, Contestant, Prepared
+from report import WrongAnswerError
 
 WINDOW = 1 << 20  # kept values are compared at both ends; the fraction is counted over the whole array
 SIGMAS = 6.0  # a right answer fails once in half a billion checks
 MAX_ULPS = 4  # recipes may multiply twice or divide; none needs more roundings than this
-
-
-class WrongAnswerError(AssertionError):
-    """A contestant did not compute dropout."""
 
 
 def fill(x: Array) -> None:
@@ -42,10 +39,8 @@ def count_nonzero(values: Array) -> int:
 
 def exact_scale(p: float, dtype: np.dtype[Any]) -> Any:
     """Return the scale that the mask format defines, in the compute type of `dtype`."""
-    kept = 1 - round(p * 2**40) / 2**40
-    if dtype == np.float64:
-        return np.float64(1 / kept)
-    return np.float32(1 / kept)
+    kind = np.float64 if dtype == np.float64 else np.float32
+    return kind(1 / (1 - round(p * 2**40) / 2**40))
 
 
 def _check_kept(contestant: Contestant, source: Array, answer: Array, p: float) -> None:
@@ -64,9 +59,7 @@ def _check_kept(contestant: Contestant, source: Array, answer: Array, p: float) 
         right = np.abs(answer[kept].astype(np.float64) - wanted) <= MAX_ULPS * unit * np.abs(wanted)
     if not np.all(right):
         wrong = int(np.size(right) - np.count_nonzero(right))
-        raise WrongAnswerError(
-            f"{contestant.name}: {wrong} kept or dropped values are wrong at p = {p}, {source.dtype}"
-        )
+        raise WrongAnswerError(f"{contestant.name}: {wrong} kept or dropped values are wrong, p = {p}, {source.dtype}")
 
 
 def _answer(prepared: Prepared, x: Array) -> Array:
@@ -90,9 +83,7 @@ def check(contestant: Contestant, x: Array, p: float, threads: int) -> Prepared:
     dropped = answer.size - count_nonzero(answer)
     low, high = binomial_bounds(x.size, contestant.probability(p))
     if not low <= dropped <= high:
-        raise WrongAnswerError(
-            f"{contestant.name}: {dropped} of {x.size} dropped at p = {p}, credible is {low} to {high}"
-        )
+        raise WrongAnswerError(f"{contestant.name}: {dropped} of {x.size} dropped, credible is {low} to {high}")
     _check_kept(contestant, source_head, answer[:WINDOW], p)
     _check_kept(contestant, source_tail, answer[-WINDOW:], p)
     if contestant.drops and 1024 <= x.size <= WINDOW and 0 < p < 1:

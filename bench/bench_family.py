@@ -8,86 +8,212 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
-from family_contest import cases
-from machine import ROOT, describe, load_warning, optional, title
-from report import console, count_name, parse_count, payload, progress, write_json
-from rich.table import Table
+import simdrop
+from contestants import SEED, Array
+from machine import count_name, optional
+from report import Result, WrongAnswerError, conduct, progress, read_options, result
 from timing import Statement, alternate, paired_ratio
 
+Call = Callable[[], Any]
 
-def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small arrays, little time: shows that everything works")
-    parser.add_argument("--sizes", nargs="+", metavar="N", default=["256Ki", "16Mi"], help="numbers of elements")
-    parser.add_argument("--only", nargs="+", metavar="WORD", help="only cases whose name contains one of these")
-    parser.add_argument("--seconds", type=float, default=0.5, help="time for each contestant in each case")
+
+class Case(NamedTuple):
+    """One comparison of calls that have been checked."""
+
+    name: str
+    elements: int
+    ours: Call
+    numpy: Call
+    torch: Call | None = None
+    target: float | None = None
+
+
+def same(name: str, answer: Array, wanted: Array) -> None:
+    """Raise unless two answers agree but for roundings."""
+    try:
+        np.testing.assert_allclose(answer, wanted, rtol=1e-5, atol=1e-5)
+    except AssertionError as error:
+        raise WrongAnswerError(f"{name}: {error}") from None
+
+
+def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
+    """Yield all cases for arrays of about `elements` float32 numbers; results go into arrays that exist."""
+    rng = np.random.default_rng(SEED)
+    rows = max(1, elements // 1024)
+    x = rng.standard_normal((rows, 1024)).astype(np.float32)
+    y, out, bias, residual = x.copy(), np.empty_like(x), x[0].copy(), x[::-1].copy()
+    one, scale, stream = np.float32(1), np.float32(1 / 0.9), simdrop.Stream(SEED)
+    tx, tbias, tresidual = (torch and torch.from_numpy(array) for array in (x, bias, residual))
+
+    def times(array: Array, factor: Array) -> Call:
+        return partial(np.multiply, array, factor, out=out.reshape(array.shape))
+
+    def operator(name: str, array: Array) -> Call | None:
+        found = None if torch is None else getattr(torch.nn.functional, name, None)
+        return found and partial(found, torch.from_numpy(array), 0.1, training=True)
+
+    def case(
+        name: str,
+        member: Callable[..., Any],
+        formula: Callable[[Array], Call],
+        *,
+        shape: tuple[int, ...] | None = x.shape,
+        torch: Call | None = None,
+        target: float | None = None,
+    ) -> Case:
+        """Check `member` against `formula`, which makes NumPy's call from the bits; `shape` is that of `out`."""
+        answer, drawn = member(rng=1, return_drawn=True)
+        numpy = formula(getattr(drawn, "mask", drawn).keep())
+        same(name, answer, numpy())
+        into = {} if shape is None else {"out": out.reshape(shape)}
+        ours = partial(member, rng=stream, threads=threads, **into)
+        return Case(name, answer.size, ours, numpy, torch, target)
+
+    image, last, time = x.reshape(-1, 4, 16, 16), x.reshape(-1, 16, 16, 4), x.reshape(-1, 8, 128)
+    channels_last = partial(simdrop.dropout2d, data_format="channels_last")
+    # The last column is the part of the mask that says it all.
+    multiplications: list[tuple[str, Any, Array, Any]] = [
+        ("dropout", simdrop.dropout, x, ()),
+        ("dropout2d", simdrop.dropout2d, image, np.s_[:, :, :1, :1]),
+        ("dropout2d, channels last", channels_last, last, np.s_[:, :1, :1]),
+        ("locked_dropout", simdrop.locked_dropout, time, np.s_[:1]),
+    ]
+    for name, member, array, part in multiplications:
+        formula = partial(lambda keep, array, part: times(array, keep[part] * scale), array=array, part=part)
+        yield case(name, partial(member, array, 0.1), formula, shape=array.shape, torch=operator(name, array))
+
+    for length, name in ((min(16384, x.size), ""), (1024, ", samples of 4 KiB")):
+        many, in_place = x.reshape(-1, length), y.reshape(-1, length)
+        half = simdrop.Mask(many.shape, 0.5, seed=1, noise_shape=(None, 1))
+        unscaled = partial(simdrop.drop_path, p=0.5, scale_by_keep=False)
+        same("drop_path, not scaled", unscaled(many, rng=1), many * half.keep())
+        limit = partial(np.multiply, in_place, one, out=in_place)
+        title, target = f"drop_path p = 0.5, in place, {{}}, against scaling{name}", 1.0 if length > 1024 else None
+        ours = partial(unscaled, in_place, rng=stream, out=in_place, threads=threads)
+        yield Case(title.format("not scaled"), x.size, ours, limit, target=target)
+        # A scale near 1, so that values neither overflow nor vanish over thousands of calls.
+        ours = partial(half.select, in_place, scale=1.0000001, out=in_place, threads=threads)
+        yield Case(title.format("scaled"), x.size, ours, limit, target=target)
+        yield case(
+            f"drop_path p = 0.5{name}",
+            partial(simdrop.drop_path, many, 0.5),
+            lambda keep, many=many: times(many, keep[:, :1] * np.float32(2)),  # type: ignore[misc]
+            shape=many.shape,
+        )
+
+    prime = -1.7580993408473766
+    a = np.float32(((1 - 0.1) * (1 + 0.1 * prime**2)) ** -0.5)
+    b = np.float32(-a * prime * 0.1)
+
+    def numpy_alpha(keep: Array) -> object:
+        np.copyto(out, np.float32(prime))
+        np.copyto(out, x, where=keep)
+        np.multiply(out, a, out=out)
+        return np.add(out, b, out=out)
+
+    yield case(
+        "alpha_dropout",
+        partial(simdrop.alpha_dropout, x, 0.1),
+        lambda keep: partial(numpy_alpha, keep),
+        torch=operator("alpha_dropout", x),
+    )
+
+    gaussian, generator = partial(simdrop.gaussian_dropout, x, 0.1), np.random.default_rng(SEED)
+    noise = simdrop.Noise(x.shape, 1 / 3, seed=1)
+    same("gaussian_dropout", gaussian(rng=1), x * noise.apply(np.ones_like(x)))
+    yield Case(
+        "gaussian_dropout, noise drawn by both",
+        x.size,
+        partial(gaussian, rng=stream, out=out, threads=threads),
+        lambda: np.multiply(x, 1 + generator.standard_normal(x.shape, np.float32) * np.float32(1 / 3), out=out),
+        torch and (lambda: tx * (1 + torch.randn_like(tx) / 3)),
+    )
+
+    def three_passes(mask: Array) -> object:
+        total = x + bias
+        total = total * mask
+        return residual + total
+
+    yield case(
+        "bias_dropout_add",
+        partial(simdrop.bias_dropout_add, x, bias, residual, 0.1),
+        lambda keep: partial(three_passes, keep * scale),
+        shape=None,
+        torch=torch and (lambda: tresidual + torch.nn.functional.dropout(tx + tbias, 0.1)),
+        target=2.5,
+    )
+    yield case("zoneout", partial(simdrop.zoneout, x, residual, 0.1), lambda keep: partial(np.where, keep, x, residual))
+    yield case(
+        "drop_block2d, mask drawn against ready",
+        partial(simdrop.drop_block2d, image, 0.1, 5),
+        lambda keep: times(image, keep * np.float32(keep.size / np.count_nonzero(keep))),
+        shape=image.shape,
+    )
+    part = x[: max(1, rows // 8)]
+    yield case(
+        "monte_carlo_dropout, 8 samples",
+        partial(simdrop.monte_carlo_dropout, part, 0.1, 8),
+        lambda keep: partial(np.multiply, part, keep * scale),
+        shape=None,
+    )
+
+    tokens = x.reshape(-1, 32, 256) if x.size % (32 * 256) == 0 else x.reshape(-1, 4, 256)
+    patched, drawn = simdrop.patch_dropout(tokens, 0.5, rng=1, return_drawn=True)
+    chosen, first = drawn.indices(), np.arange(len(tokens))[:, None]
+    same("patch_dropout", patched, tokens[first, chosen])
+    yield Case(
+        "patch_dropout, tokens drawn against ready",
+        tokens.size,
+        partial(simdrop.patch_dropout, tokens, 0.5, rng=stream),
+        lambda: tokens[first, chosen],
+    )
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only this script takes."""
     parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
-    parser.add_argument("--output-dir", type=Path, default=ROOT / "bench" / "results", help="folder for the results")
-    options = parser.parse_args(words)
-    if options.quick:
-        options.sizes, options.seconds = ["64Ki"], min(options.seconds, 0.02)
-    options.sizes = [parse_count(text) for text in options.sizes]
-    return options
+
+
+def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
+    """Time each member against each of its rivals."""
+    torch = None if options.no_torch else optional("torch")
+    if torch:
+        torch.set_num_threads(options.threads)
+    results = []
+    for size in progress(options.sizes, count_name):
+        for case in cases(size, torch, options.threads):
+            if not options.wanted(case.name):
+                continue
+            sides = {"simdrop": case.ours, "NumPy": case.numpy, "PyTorch": case.torch}
+            statements = [Statement(name, call) for name, call in sides.items() if call is not None]
+            samples = alternate(statements, seconds_each=options.seconds)
+            ours = samples.pop("simdrop")
+            for name, taken in samples.items():
+                results.append(
+                    result(
+                        f"{case.name}/{count_name(size)}/{name}",
+                        paired_ratio(taken, ours),
+                        unit="ratio",
+                        better="higher",
+                        target=case.target if name == "NumPy" else None,
+                        reference=name,
+                        elements=case.elements,
+                        giga_elements_per_second=case.elements / ours.spread.median / 1e9,
+                    )
+                )
+    return results, {}
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit code is 1 when an answer was wrong."""
-    options = arguments(words)
-    out = console()
-    machine = describe(1)
-    torch = None if options.no_torch else optional("torch")
-    if torch:
-        torch.set_num_threads(1)
-    out.print(title(machine))
-    if warning := load_warning(machine):
-        out.print(f"[yellow]{warning}[/yellow]")
-    results: list[dict[str, Any]] = []
-    table = Table(title="ratios of time: above 1 simdrop is faster; one thread, float32", min_width=62)
-    for heading in ("case", "elements", "simdrop, G/s", "to NumPy", "to PyTorch", "target"):
-        table.add_column(heading, justify="left" if heading == "case" else "right")
-    for size in options.sizes:
-        for case in progress(list(cases(size, torch)), lambda c: c.name):
-            if options.only and not any(word in case.name for word in options.only):
-                continue
-            try:
-                case.check()
-            except AssertionError as error:
-                print(f"wrong answer, nothing is written: {case.name}: {error}", file=sys.stderr)
-                return 1
-            statements = [Statement("simdrop", case.ours), Statement("NumPy", case.numpy)]
-            if case.torch is not None:
-                statements.append(Statement("PyTorch", case.torch))
-            with np.errstate(all="ignore"):
-                samples = alternate(statements, seconds_each=options.seconds)
-            ours = samples["simdrop"]
-            ratios = {name: paired_ratio(taken, ours) for name, taken in samples.items() if name != "simdrop"}
-            rate = case.elements / ours.spread.median / 1e9
-            for name, ratio in ratios.items():
-                results.append(
-                    {
-                        "case": f"{case.name}/{count_name(size)}/{name}",
-                        "contestant": "simdrop",
-                        "elements": case.elements,
-                        "target": case.target if name == "NumPy" else None,
-                        "measure": {"unit": "ratio", "better": "higher", **ratio.as_json()},
-                        "giga_elements_per_second": rate,
-                    }
-                )
-            torch_text = f"{ratios['PyTorch'].median:.1f}" if "PyTorch" in ratios else "-"
-            target = "" if case.target is None else f">= {case.target:g}"
-            numpy_text = f"{ratios['NumPy'].median:.2f}"
-            table.add_row(case.name, count_name(size), f"{rate:.2f}", numpy_text, torch_text, target)
-    out.print(table)
-    path = options.output_dir / "family.json"
-    write_json(path, payload("family", machine, {"quick": options.quick, "sizes": options.sizes}, results))
-    out.print(f"wrote {path}")
-    return 0
+    sizes, quick = ("256Ki", "16Mi"), ("64Ki",)
+    options = read_options(__doc__, words, sizes=sizes, quick_sizes=quick, seconds=0.5, more=add_options)
+    return conduct("family", options, lambda out: measure(options))
 
 
 if __name__ == "__main__":

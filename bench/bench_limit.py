@@ -6,185 +6,178 @@ Run `python bench/bench_limit.py --help` for the options and see README.md in th
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import subprocess
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import sweeps
-from answers import WrongAnswerError, check
-from contest import ALL_DTYPES, dtype_of
-from limit_cases import MEMORY_P, Bench, Case, cases, make_bench
-from machine import ROOT, describe, load_warning, optional, usable_cpus
-from memory_probe import probe
-from plots_limit import plot_limit
-from report import console, limit_table, payload, progress, write_json
-from timing import SETTLE_SECONDS, Spread, alternate, paired_ratio, pick_fastest, spread
+import psutil
+import simdrop
+from answers import check
+from contestants import ALL_DTYPES, Array, dtype_of, gather
+from limit_cases import BEST, MEMORY_P, QUICK, Bench, Case, Sizes, array, cases, drop, numpy_scaling, scaling
+from machine import ROOT, count_name, usable_cpus
+from plots import plot_limit
+from report import Result, WrongAnswerError, conduct, progress, read_options, result
+from timing import SETTLE_SECONDS, Spread, Statement, alternate, paired_ratio, pick_fastest, spread
 
-MEMORY_ROW, COST_ROW = "extra memory on 1 GiB in place", "cost of an element, 16 times the size"
 EXTRA_BYTES_TARGET = 1 << 20
 # Not a target of its own: cost counts as linear when an element costs the same within the noise of a busy machine.
 GROWTH_TARGET = 1.1
+FIRST, LARGE = 64 << 10, 1 << 30  # sizes of the cost curve
+Point = dict[str, Any]
 
 
-def arguments(words: Sequence[str] | None) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="small arrays, little time: shows that everything works")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what only this script takes."""
     parser.add_argument("--large", action="store_true", help="draw the cost up to 1 Gi elements (4 GiB), not 64 Mi")
-    parser.add_argument("--only", nargs="+", metavar="WORD", help="only cases whose name contains one of these words")
     parser.add_argument("--list", action="store_true", help="print the names of the cases and stop")
-    parser.add_argument("--threads", type=int, default=usable_cpus(), help="threads of the cases that use all")
-    parser.add_argument("--seconds", type=float, help="time for each side of each case (1.5, or 0.02 when quick)")
-    parser.add_argument("--output-dir", type=Path, default=ROOT / "bench" / "results", help="folder for the results")
-    options = parser.parse_args(words)
-    if not 1 <= options.threads <= usable_cpus():
-        parser.error(f"--threads: {options.threads} is not within 1 .. {usable_cpus()}, the CPUs of this process")
-    if options.seconds is None:
-        options.seconds = 0.02 if options.quick else 1.5
-    return options
 
 
-def entry(key: str, row: str, target: float | None, unit: str, better: str, value: Spread | None) -> dict[str, Any]:
-    """Return one entry of the result file; without a value it is a skipped case."""
-    reached = None
-    if value is not None and target is not None:
-        reached = value.median <= target if better == "lower" else value.median >= target
-    measure = {"unit": unit, "better": better, **(value.as_json() if value else {})}
-    return {
-        "case": key,
-        "contestant": "simdrop",
-        "row": row,
-        "target": target,
-        "measure": measure,
-        "reached": reached,
-        "reference": "",
-        "skipped": None,
-    }
-
-
-def run_case(case: Case, bench: Bench, seconds: float) -> dict[str, Any]:
+def run_case(case: Case, bench: Bench, seconds: float) -> Result:
     """Measure one case: pick the fastest of each side, then sample both in turn."""
+    known: Result = {"row": case.row, "target": case.target, "unit": case.unit, "better": case.better}
     if reason := case.missing(bench):
-        return entry(case.key, case.row, case.target, case.unit, case.better, None) | {"skipped": reason}
+        return result(case.key, None, **known) | {"skipped": reason}
     duel = case.build(bench)
-    pause = SETTLE_SECONDS if case.threads > 1 else 0.0
-    ours, our_routes = pick_fastest(duel.ours, seconds_each=seconds / 5, pause=pause)
-    sides = [ours]
+    pause = SETTLE_SECONDS if (case.threads or 1) > 1 else 0.0
+    sides: list[Statement] = []
     candidates: dict[str, float] = {}
-    if duel.reference:
-        reference, candidates = pick_fastest(duel.reference, seconds_each=seconds / 5, pause=pause)
-        sides.append(reference)
-    samples = alternate(sides, seconds_each=seconds, pause=pause)
-    mine = samples[ours.name]
-    if case.unit == "ratio":
-        value = paired_ratio(samples[reference.name], mine)
-    elif case.unit == "time ratio":
-        value = paired_ratio(mine, samples[reference.name])
-    else:
+    for side in filter(None, (duel.ours, duel.reference)):
+        fastest, medians = pick_fastest(side, seconds_each=seconds / 5, pause=pause)
+        sides.append(fastest)
+        candidates |= medians
+    mine, *others = alternate(sides, seconds_each=seconds, pause=pause).values()
+    if case.unit == "G elements/s":
         value = spread([duel.elements / second / 1e9 for second in mine.seconds])
-    result = entry(case.key, case.row, case.target, case.unit, case.better, value)
-    result["elements"] = duel.elements
-    result["ours"] = ours.name
-    result["seconds"] = mine.spread.as_json()
-    result["giga_elements_per_second"] = duel.elements / mine.spread.median / 1e9
-    result["candidates"] = our_routes | candidates
-    if duel.bytes_moved:
-        result["gigabytes_per_second"] = duel.bytes_moved / mine.spread.median / 1e9
-    if duel.reference:
-        result["reference"] = reference.name
-        result["reference_seconds"] = samples[reference.name].spread.as_json()
-    return result
+    else:
+        value = paired_ratio(others[0], mine) if case.unit == "ratio" else paired_ratio(mine, others[0])
+    return result(
+        case.key,
+        value,
+        **known,
+        elements=duel.elements,
+        ours=sides[0].name,
+        reference=sides[-1].name if others else "",
+        seconds=dataclasses.asdict(mine.spread),
+        reference_seconds=dataclasses.asdict(others[0].spread) if others else None,
+        candidates=candidates,
+        giga_elements_per_second=duel.elements / mine.spread.median / 1e9,
+        gigabytes_per_second=duel.bytes_moved / mine.spread.median / 1e9,
+    )
 
 
-def memory_results(threads: int, quick: bool) -> list[dict[str, Any]]:
+def memory_results(options: argparse.Namespace) -> Iterator[Result]:
     """Measure the extra memory with one thread and with all; three processes each, the largest value counts."""
-    mebibytes = 64 if quick else 1024
-    results = []
-    for count in sorted({1, threads}):
-        found = [float(probe(mebibytes, 0.1, count)) for _ in range(3)]
+    for threads in sorted({1, options.threads}):
+        size = "64" if options.quick else "1024"
+        command = [sys.executable, str(ROOT / "bench" / "memory_probe.py"), size, str(threads)]
+        found = [float(subprocess.check_output(command)) for _ in range(3)]
         most = Spread(max(found), min(found), max(found), len(found))
-        key = f"extra-memory/threads={count}"
-        results.append(entry(key, MEMORY_ROW, EXTRA_BYTES_TARGET, "bytes", "lower", most))
-    return results
+        row, target = "extra memory on 1 GiB in place", EXTRA_BYTES_TARGET
+        yield result(f"extra-memory/threads={threads}", most, unit="bytes", target=target, row=row)
+
+
+def sweep_sizes(largest: int) -> list[int]:
+    """Return the sizes of the cost curve: steps of four from 64 Ki to `largest`."""
+    return [FIRST << shift for shift in range(0, 40, 2) if FIRST << shift <= largest]
+
+
+def thread_counts(most: int) -> list[int]:
+    """Return the powers of two up to `most`, and `most` itself."""
+    return sorted({1 << k for k in range(most.bit_length())} | {most})
+
+
+def cost_sweep(largest: int, seconds_each: float) -> list[Point]:
+    """Time one thread over float32 arrays of growing size; each size is the front of one large array."""
+    # Half of the free memory is left alone.
+    sizes = [size for size in sweep_sizes(largest) if 4 * size <= psutil.virtual_memory().available // 2]
+    whole = array(max(sizes))
+    return list(_points(((f"cost of {count_name(size)}", {}, whole[:size], 1) for size in sizes), seconds_each))
+
+
+def thread_sweep(sizes: Sizes, most: int, seconds_each: float) -> list[Point]:
+    """Time simdrop and NumPy's scaling with 1, 2, 4 ... threads, in the caches and from memory."""
+    settings = [
+        (f"{place}, threads: {threads}", {"place": place, "threads": threads}, x, threads)
+        for place, x in (("in cache", array(sizes.cache)), ("from memory", array(sizes.memory)))
+        for threads in thread_counts(most)
+    ]
+    return list(_points(settings, seconds_each))
+
+
+def _points(settings: Iterable[tuple[str, Point, Array, int]], seconds_each: float) -> Iterator[Point]:
+    for _, fields, x, threads in progress(settings, lambda setting: setting[0]):
+        limit = scaling(x) if threads == 1 else numpy_scaling(x, threads)
+        statements = [dataclasses.replace(limit, name="np.multiply")]
+        statements += [drop(x, p, threads, name=f"simdrop, p = {p:g}") for p in (0.1, 0.5)]
+        pause = SETTLE_SECONDS if "threads" in fields else 0.0
+        for name, samples in alternate(statements, seconds_each=seconds_each, min_rounds=3, pause=pause).items():
+            yield {"contestant": name, **fields, "elements": x.size, "seconds": dataclasses.asdict(samples.spread)}
+
+
+def growth(points: Sequence[Point]) -> Iterator[tuple[str, float]]:
+    """Yield, for each simdrop curve, the cost of an element of the largest array over that of the third largest.
+
+    The curve has steps of four: the two arrays differ sixteenfold, and with the usual sizes both exceed every cache.
+    """
+    sizes = sorted({point["elements"] for point in points})
+    cost = {(p["contestant"], p["elements"]): p["seconds"]["median"] / p["elements"] for p in points}
+    for name in dict.fromkeys(name for name, _ in cost if name.startswith("simdrop") and len(sizes) >= 3):
+        yield name, cost[name, sizes[-1]] / cost[name, sizes[-3]]
 
 
 def check_answers(bench: Bench) -> None:
     """Check simdrop's answers on every instruction set, type and p of the cases, and the answers of the peers."""
-    with np.errstate(all="ignore"):
-        for dtype in ALL_DTYPES:
-            if (real := dtype_of(dtype)) is None:
-                continue
-            x = np.empty(1 << 20, real)
-            for contestant in bench.peers.values():
-                if not contestant.takes(dtype, x.size) or contestant.name == "Python loop":
-                    continue
-                for p in MEMORY_P if contestant.name.startswith("simdrop") else (0.1,):
+    for dtype in (name for name in ALL_DTYPES if dtype_of(name) is not None):
+        x = np.empty(1 << 20, dtype_of(dtype))
+        for contestant in bench.peers.values():
+            if contestant.takes(dtype, x.size) and contestant.name != "Python loop":
+                for p in MEMORY_P if contestant.exact else (0.1,):
                     check(contestant, x, p, 1)
-    simdrop = bench.simdrop
     mask = simdrop.Mask((512, 64), 0.1, seed=7)
     base = np.random.default_rng(7).uniform(1, 2, (1024, 64)).astype(np.float32)
     wanted = mask.apply(base[::2].copy())
-    bits = np.packbits(mask.keep().reshape(-1), bitorder="little")
-    square = np.array(wanted.T, order="C")
     right = {
         "every second row": np.array_equal(mask.apply_(base.copy()[::2]), wanted),
         "out": np.array_equal(mask.apply(base[::2], out=np.empty_like(wanted)), wanted),
         "threads": np.array_equal(mask.apply(base[::2], threads=bench.threads), wanted),
-        "packed": np.array_equal(mask.packed(), bits),
-        "transposed": np.array_equal(mask.apply_(np.array(base[::2].T, order="C").T), square.T),
+        "packed": np.array_equal(mask.packed(), np.packbits(mask.keep().reshape(-1), bitorder="little")),
+        "transposed": np.array_equal(mask.apply_(np.array(base[::2].T, order="C").T), wanted),
     }
-    wrong = [name for name, fine in right.items() if not fine]
-    if wrong:
+    if wrong := [name for name, fine in right.items() if not fine]:
         raise WrongAnswerError("simdrop: " + ", ".join(wrong))
+
+
+def measure(options: argparse.Namespace, chosen: Sequence[Case]) -> tuple[list[Result], dict[str, Any]]:
+    """Run the cases, and the curves unless only some cases are wanted."""
+    peers = {contestant.name: contestant for contestant in gather(1)[0]}
+    bench = Bench(options.threads, QUICK if options.quick else Sizes(), peers)
+    check_answers(bench)
+    results = [run_case(case, bench, options.seconds) for case in progress(chosen, lambda case: case.key)]
+    curves: dict[str, Any] = {"cost": [], "thread_scaling": []}
+    if options.only == [""]:
+        largest = LARGE if options.large else bench.sizes.memory
+        curves["cost"] = cost_sweep(largest, options.seconds / 3)
+        curves["thread_scaling"] = thread_sweep(bench.sizes, options.threads, options.seconds / 3)
+        results += memory_results(options)
+        for name, ratio in growth(curves["cost"]):
+            key, row = f"cost/{name.split(', ')[1].replace(' ', '')}", "cost of an element, 16 times the size"
+            results.append(result(key, spread([ratio]), unit="ratio", target=GROWTH_TARGET, row=row))
+    simdrop.use_isa(BEST)
+    return results, curves
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the cases; the exit code tells whether it worked, not whether every target was reached."""
-    options = arguments(words)
-    chosen = [case for case in cases() if not options.only or any(word in case.key for word in options.only)]
+    options = read_options(__doc__, words, seconds=1.5, threads=usable_cpus(), more=add_options)
+    chosen = [case for case in cases() if options.wanted(case.key)]
     if options.list:
         print("\n".join(case.key for case in chosen))
         return 0
-    simdrop = optional("simdrop")
-    if simdrop is None:
-        print("simdrop is not installed: python -m pip install . first", file=sys.stderr)
-        return 2
-    out = console()
-    machine = describe(options.threads)
-    if warning := load_warning(machine):
-        out.print(f"[yellow]{warning}[/yellow]")
-    bench = make_bench(simdrop, options.threads, options.quick)
-    try:
-        check_answers(bench)
-    except WrongAnswerError as error:
-        print(f"wrong answer, nothing is timed: {error}", file=sys.stderr)
-        return 1
-    with np.errstate(all="ignore"):
-        results = [run_case(case, bench, options.seconds) for case in progress(chosen, lambda case: case.key)]
-        cost: list[dict[str, Any]] = []
-        threads: list[dict[str, Any]] = []
-        if not options.only:
-            largest = sweeps.LARGE if options.large else bench.sizes.memory
-            sizes = [size for size in sweeps.sweep_sizes(largest) if sweeps.fits(size)]
-            cost = sweeps.cost_sweep(bench, sizes, options.seconds / 3)
-            threads = sweeps.thread_sweep(bench, options.seconds / 3)
-            results += memory_results(options.threads, options.quick)
-            for name, ratio in sweeps.growth(cost):
-                key = f"cost/{name.split(', ')[1].replace(' ', '')}"
-                results.append(entry(key, COST_ROW, GROWTH_TARGET, "ratio", "lower", spread([ratio])))
-    simdrop.use_isa(bench.best)
-    shown = {"quick": options.quick, "threads": options.threads, "seconds": options.seconds}
-    content = payload("limit", machine, shown, results, cost=cost, thread_scaling=threads)
-    out.print(limit_table(content))
-    if options.quick:
-        out.print("[yellow]quick: small arrays and short samples; the verdicts mean nothing[/yellow]")
-    path = options.output_dir / "limit.json"
-    write_json(path, content)
-    for written in (path, *plot_limit(content, options.output_dir)):
-        out.print(f"wrote {written}")
-    return 0
+    return conduct("limit", options, lambda out: measure(options, chosen), draw=plot_limit)
 
 
 if __name__ == "__main__":

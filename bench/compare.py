@@ -10,18 +10,15 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from machine import IDENTITY, load_warning
-from report import SCHEMA, console
-from rich.table import Table
+from report import SCHEMA, console, table, value_name
 
 THRESHOLD = 5.0
 # The kernel counts resident pages per CPU and adds up late; smaller differences of memory say nothing.
 NOISE_BYTES = 256 << 10
-OURS = "simdrop"
 # A run with other options answers another question; the sizes, p and types may differ: common cases are compared.
 SAME_OPTIONS = ("quick",)
 UNCHANGED, SLOWER, FASTER = "unchanged", "worse", "better"
@@ -31,8 +28,7 @@ class IncomparableError(Exception):
     """The two files do not answer the same question."""
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """One case in both files. `ratio` is how many times as good the new value is: below 1 is worse."""
 
     case: str
@@ -54,78 +50,50 @@ def load(path: Path) -> dict[str, Any]:
         raise IncomparableError(f"{path}: not a result file of these benchmarks")
     if content["schema"] != SCHEMA:
         raise IncomparableError(f"{path}: schema {content['schema']}, this script reads schema {SCHEMA}")
-    for result in content["results"]:
-        if not {"case", "contestant", "measure"} <= result.keys():
-            raise IncomparableError(f"{path}: a result lacks its case, contestant or measure")
+    if not all({"case", "contestant", "measure"} <= result.keys() for result in content["results"]):
+        raise IncomparableError(f"{path}: a result lacks its case, contestant or measure")
     return content
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     """Return what makes the two files incomparable short of force: another machine, other options."""
-    found = []
-    for key in IDENTITY:
-        before, after = old["machine"].get(key), new["machine"].get(key)
-        if before != after:
-            found.append(f"machine, {key}: {before} and {after}")
-    for key in SAME_OPTIONS:
-        before, after = old["options"].get(key), new["options"].get(key)
-        if before != after:
-            found.append(f"option {key}: {before} and {after}")
-    return found
+    pairs = [(f"machine, {key}", old["machine"].get(key), new["machine"].get(key)) for key in IDENTITY]
+    pairs += [(f"option {key}", old["options"].get(key), new["options"].get(key)) for key in SAME_OPTIONS]
+    return [f"{name}: {before} and {after}" for name, before, after in pairs if before != after]
 
 
 def verdict(old: dict[str, Any], new: dict[str, Any], threshold: float) -> tuple[float, str]:
     """Compare two measures; return how many times as good the new one is, and what to call that."""
-    lower = old["better"] == "lower"
+    worse, better = (new, old) if old["better"] == "lower" else (old, new)
     if old["unit"] == "bytes":
-        more = new["median"] - old["median"]
-        ratio = (old["median"] + NOISE_BYTES) / (new["median"] + NOISE_BYTES)  # nothing at all is a good answer, too
-        return ratio, UNCHANGED if abs(more) <= NOISE_BYTES else (SLOWER if more > 0 else FASTER)
-    ratio = old["median"] / new["median"] if lower else new["median"] / old["median"]
-    overlap = old["q1"] <= new["q3"] and new["q1"] <= old["q3"]
-    if overlap or max(ratio, 1 / ratio) <= 1 + threshold / 100:
-        return ratio, UNCHANGED
-    return ratio, FASTER if ratio > 1 else SLOWER
+        # Nothing at all is a good answer, too.
+        ratio = (better["median"] + NOISE_BYTES) / (worse["median"] + NOISE_BYTES)
+        same = abs(new["median"] - old["median"]) <= NOISE_BYTES
+    else:
+        ratio = better["median"] / worse["median"]
+        overlap = old["q1"] <= new["q3"] and new["q1"] <= old["q3"]
+        same = overlap or max(ratio, 1 / ratio) <= 1 + threshold / 100
+    return ratio, UNCHANGED if same else FASTER if ratio > 1 else SLOWER
+
+
+def measures(content: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Return what was measured, by case and contestant; skipped cases have no numbers."""
+    return {(r["case"], r["contestant"]): r["measure"] for r in content["results"] if "median" in r["measure"]}
 
 
 def compare(old: dict[str, Any], new: dict[str, Any], threshold: float = THRESHOLD) -> list[Change]:
     """Return the changes of all cases that were measured in both files, in the order of the old one."""
     if old["kind"] != new["kind"]:
         raise IncomparableError(f"one file is of kind {old['kind']!r}, the other of kind {new['kind']!r}")
-    by_key = {(r["case"], r["contestant"]): r["measure"] for r in new["results"] if "median" in r["measure"]}
-    changes = []
-    for result in old["results"]:
-        before, after = result["measure"], by_key.get((result["case"], result["contestant"]))
-        if "median" not in before or after is None or before["unit"] != after["unit"]:
-            continue
-        ratio, name = verdict(before, after, threshold)
-        where = (result["case"], result["contestant"], before["unit"])
-        changes.append(Change(*where, before["median"], after["median"], ratio, name))
+    by_old, by_new = measures(old), measures(new)
+    changes = [
+        Change(*key, before["unit"], before["median"], after["median"], *verdict(before, after, threshold))
+        for key, before in by_old.items()
+        if (after := by_new.get(key)) and before["unit"] == after["unit"]
+    ]
     if not changes:
         raise IncomparableError("the files have no case in common")
     return changes
-
-
-def only_in(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Return the measured cases of one file that the other lacks."""
-    known = {(r["case"], r["contestant"]) for r in other["results"] if "median" in r["measure"]}
-    measured = [(r["case"], r["contestant"]) for r in one["results"] if "median" in r["measure"]]
-    return [f"{case}, {contestant}" for case, contestant in measured if (case, contestant) not in known]
-
-
-def change_table(changes: Sequence[Change]) -> Table:
-    """Return the changes as a table."""
-    table = Table(title="new against old: above 1 is better")
-    for heading in ("case", "contestant"):
-        table.add_column(heading)
-    for heading in ("old", "new", "ratio"):
-        table.add_column(heading, justify="right")
-    table.add_column("")
-    styles = {SLOWER: "red", FASTER: "green", UNCHANGED: None}
-    for change in changes:
-        numbers = (f"{change.old:.4g} {change.unit}", f"{change.new:.4g} {change.unit}", f"{change.ratio:.3f}")
-        table.add_row(change.case, change.contestant, *numbers, change.verdict, style=styles[change.verdict])
-    return table
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -157,11 +125,17 @@ def main(words: Sequence[str] | None = None) -> int:
             out.print(f"[yellow]{path.name}[/yellow]: {warning}")
     shown = [change for change in changes if not options.changed or change.verdict != UNCHANGED]
     if shown:
-        out.print(change_table(shown))
-    for label, missing in (("only in old", only_in(old, new)), ("only in new", only_in(new, old))):
-        if missing:
+        colours = {SLOWER: "red", FASTER: "green", UNCHANGED: "white"}
+        rows = []
+        for case, contestant, unit, before, after, ratio, name in shown:
+            numbers = (value_name(before, unit), value_name(after, unit), f"{ratio:.3f}")
+            rows.append((case, contestant, *numbers, f"[{colours[name]}]{name}[/]"))
+        columns = ("case", "contestant", "old", "new", "ratio", "")
+        out.print(table("new against old: above 1 is better", columns, rows, left=2))
+    for label, one, other in (("only in old", old, new), ("only in new", new, old)):
+        if missing := [", ".join(key) for key in measures(one) if key not in measures(other)]:
             out.print(f"{label}: {len(missing)} cases, such as {missing[0]}")
-    worse = [c for c in changes if c.verdict == SLOWER and (options.all or c.contestant.startswith(OURS))]
+    worse = [c for c in changes if c.verdict == SLOWER and (options.all or c.contestant.startswith("simdrop"))]
     better = sum(change.verdict == FASTER for change in changes)
     out.print(
         f"{len(changes)} cases compared, {better} better; regressions beyond {options.threshold:g} %: {len(worse)}"

@@ -8,12 +8,17 @@ import importlib
 import importlib.metadata
 import os
 import platform
+import re
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+import psutil
+import simdrop
+from simdrop._cli.info import cpu_name, cpuinfo
 
 ROOT = Path(__file__).resolve().parent.parent
 DISTRIBUTIONS = ("simdrop", "numpy", "ml_dtypes", "numba", "torch", "jax", "jaxlib", "psutil")
@@ -33,9 +38,8 @@ def optional(name: str) -> ModuleType | None:
 
 def usable_cpus() -> int:
     """Return how many CPUs this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    process = psutil.Process()
+    return len(process.cpu_affinity()) if hasattr(process, "cpu_affinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager
@@ -44,51 +48,26 @@ def limited_to(cpus: int) -> Iterator[None]:
 
     Some libraries size their thread pool once, by the CPUs they see when it starts, and offer no other way to ask.
     """
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, sorted(before)[:cpus])
+    process = psutil.Process()
+    before = process.cpu_affinity() if hasattr(process, "cpu_affinity") else []
+    if before:
+        process.cpu_affinity(sorted(before)[:cpus])
     try:
         yield
     finally:
-        os.sched_setaffinity(0, before)
-
-
-def _cpuinfo() -> dict[str, str]:
-    """Return the first processor's entry of /proc/cpuinfo, empty where there is none."""
-    try:
-        text = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0]
-    except OSError:
-        return {}
-    pairs = (line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return {key.strip(): value.strip() for key, value in pairs}
-
-
-def _bytes(text: str) -> int:
-    """Return the number of bytes in a size as Linux writes it: 48K, 1024K, 32M."""
-    units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-    return int(text[:-1]) * units[text[-1]] if text[-1:] in units else int(text)
+        if before:
+            process.cpu_affinity(before)
 
 
 def caches() -> dict[str, int]:
     """Return the data caches of the first CPU in bytes, by name (L1, L2, L3); empty where Linux does not tell."""
     found: dict[str, int] = {}
-    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
-        try:
-            if (index / "type").read_text().strip() != "Instruction":
-                found["L" + (index / "level").read_text().strip()] = _bytes((index / "size").read_text().strip())
-        except (OSError, ValueError):
-            continue
+    for folder in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        with contextlib.suppress(OSError):
+            kind, level, size = ((folder / name).read_text().strip() for name in ("type", "level", "size"))
+            if kind != "Instruction":
+                found["L" + level] = parse_count(size + "i")  # Linux writes 48K for 48 Ki
     return found
-
-
-def memory_bytes() -> int | None:
-    """Return the memory of the machine, or None where the system does not tell."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
 
 
 def _multiply_chain(start: int, factor: int, step: int, rounds: int) -> int:
@@ -118,6 +97,20 @@ def clock_ghz() -> float | None:
     return round(4 * rounds / best / 1e9, 2)
 
 
+def parse_count(text: str) -> int:
+    """Read a count such as 1000, 64Ki, 16Mi or 1Gi (a space is allowed, case is not minded)."""
+    found = re.fullmatch(r"(\d+) *([kmg]i)?", text.strip().lower())
+    if not found or int(found[1]) == 0:
+        raise ValueError(f"{text!r} is not a count: use a positive number, with Ki, Mi or Gi if you like")
+    return int(found[1]) << {None: 0, "ki": 10, "mi": 20, "gi": 30}[found[2]]
+
+
+def count_name(elements: int) -> str:
+    """Return a count in binary units, as the documents write it: 64 Ki, 16 Mi, 1 Gi."""
+    power = max(0, min((elements.bit_length() - 1) // 10, 3))
+    return f"{round(elements / (1 << 10 * power), 1):g} {['', 'Ki', 'Mi', 'Gi'][power]}".strip()
+
+
 def _git(*arguments: str) -> str | None:
     """Return what git prints in this repository, or None where there is no git or no repository."""
     try:
@@ -138,22 +131,20 @@ def versions() -> dict[str, str]:
 
 def describe(threads: int) -> dict[str, Any]:
     """Return everything a result file says about where it was taken."""
-    info = _cpuinfo()
-    family = [info[key] for key in ("cpu family", "model", "stepping") if key in info]
+    info = cpuinfo()
     status = _git("status", "--porcelain", "--untracked-files=no")
-    simdrop = optional("simdrop")
     return {
-        "cpu": info.get("model name", platform.processor() or "unknown"),
-        "cpu_model": "/".join(family),
+        "cpu": cpu_name(),
+        "cpu_model": "/".join(info[key] for key in ("cpu family", "model", "stepping") if key in info),
         "architecture": platform.machine(),
         "usable_cpus": usable_cpus(),
         "caches": caches(),
-        "memory_bytes": memory_bytes(),
+        "memory_bytes": psutil.virtual_memory().total,
         "clock_ghz_estimate": clock_ghz(),
-        "load_average_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "load_average_before": round(psutil.getloadavg()[0], 2),
         "system": platform.system() + " " + platform.release(),
-        "isas": list(simdrop.available_isas()) if simdrop else [],
-        "isa": simdrop.active_isa() if simdrop else None,
+        "isas": list(simdrop.available_isas()),
+        "isa": simdrop.active_isa(),
         "threads": threads,
         "versions": versions(),
         "commit": _git("rev-parse", "HEAD"),
@@ -172,11 +163,12 @@ def load_warning(machine: dict[str, Any]) -> str | None:
 
 def title(machine: dict[str, Any]) -> str:
     """Return the machine in one line, for table captions and plots."""
-    clock = machine.get("clock_ghz_estimate")
-    parts = [f"{machine['cpu']} ({machine['cpu_model']})" if machine["cpu_model"] else machine["cpu"]]
-    if clock:
-        parts.append(f"about {clock} GHz")
-    parts += [f"{machine['usable_cpus']} CPUs", f"simdrop {machine['versions'].get('simdrop', 'not installed')}"]
-    if machine["isa"]:
-        parts.append(machine["isa"])
-    return ", ".join(parts)
+    model, clock = machine["cpu_model"], machine.get("clock_ghz_estimate")
+    parts = [
+        machine["cpu"] + (f" ({model})" if model else ""),
+        f"about {clock} GHz" if clock else "",
+        f"{machine['usable_cpus']} CPUs",
+        f"simdrop {machine['versions']['simdrop']}",
+        machine["isa"],
+    ]
+    return ", ".join(filter(None, parts))

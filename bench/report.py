@@ -1,28 +1,40 @@
-"""Writes what was measured: result files of a stable form, and tables for people."""
+"""What all benchmarks share: options, the frame of a run, tables for people and result files of a stable form."""
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 import importlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from machine import title
+import numpy as np
+from machine import ROOT, count_name, describe, load_warning, parse_count, title, usable_cpus
 from rich.console import Console
 from rich.table import Table
+from simdrop._cli._errors import human_size
+from timing import Spread
 
 Item = TypeVar("Item")
+Result: TypeAlias = dict[str, Any]
 
 SCHEMA = 1
 WIDE = 150  # columns when the output is no terminal: tables in logs should not fold
+VERDICTS = {True: "[green]reached[/green]", False: "[red]not reached[/red]", None: "-"}
+
+
+class WrongAnswerError(AssertionError):
+    """A contestant did not compute dropout."""
 
 
 def console() -> Console:
     """Return a console that keeps tables whole when it writes to a file."""
-    plain = Console()
-    return plain if plain.is_terminal else Console(width=WIDE)
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(width=WIDE, highlight=False)
 
 
 def progress(items: Iterable[Item], name: Callable[[Item], str]) -> Iterator[Item]:
@@ -34,49 +46,95 @@ def progress(items: Iterable[Item], name: Callable[[Item], str]) -> Iterator[Ite
             yield item
 
 
-def count_name(elements: int) -> str:
-    """Return a count in binary units, as the documents write it: 64 Ki, 16 Mi, 1 Gi."""
-    for shift, unit in ((30, "Gi"), (20, "Mi"), (10, "Ki")):
-        if elements >= 1 << shift:
-            value = elements / (1 << shift)
-            return f"{value:.0f} {unit}" if value == int(value) else f"{value:.1f} {unit}"
-    return str(elements)
+def read_options(
+    doc: str | None,
+    words: Sequence[str] | None,
+    *,
+    sizes: tuple[str, ...] = (),
+    quick_sizes: tuple[str, ...] = (),
+    seconds: float,
+    threads: int = 1,
+    more: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+) -> argparse.Namespace:
+    """Read a command line: the options of all scripts, and those that `more` adds."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="small arrays, little time: shows that everything works")
+    if sizes:
+        add("--sizes", nargs="+", metavar="N", type=parse_count, help=f"numbers of elements ({' '.join(sizes)})")
+    add("--threads", type=int, default=threads, help="threads for those who can use them")
+    add("--only", nargs="+", metavar="WORD", default=[""], help="only what has one of these words in its name")
+    add("--seconds", type=float, help=f"time for each contestant in each case ({seconds:g}, or 0.02 when quick)")
+    add("--output-dir", type=Path, default=ROOT / "bench" / "results", help="folder for the results")
+    more(parser)
+    options = parser.parse_args(words)
+    if not 1 <= options.threads <= usable_cpus():
+        parser.error(f"--threads: {options.threads} is not within 1 .. {usable_cpus()}, the CPUs of this process")
+    if sizes:
+        options.sizes = options.sizes or [parse_count(text) for text in (quick_sizes if options.quick else sizes)]
+    if options.seconds is None:
+        options.seconds = 0.02 if options.quick else seconds
+    options.wanted = lambda name: any(word in name for word in options.only)
+    return options
 
 
-def parse_count(text: str) -> int:
-    """Read a count such as 1000, 64Ki, 16Mi or 1Gi (a space is allowed, case is not minded)."""
-    units = {"ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
-    word = text.strip().lower().replace(" ", "")
-    number, factor = (word[:-2], units[word[-2:]]) if word[-2:] in units else (word, 1)
-    if not number.isdigit() or int(number) == 0:
-        raise ValueError(f"{text!r} is not a count: use a positive number, with Ki, Mi or Gi if you like")
-    return int(number) * factor
-
-
-def seconds_name(seconds: float) -> str:
-    """Return a time with three digits and the unit that suits it."""
-    for factor, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
-        if seconds >= factor:
-            return f"{seconds / factor:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
-
-
-def payload(
-    kind: str,
-    machine: dict[str, Any],
-    options: dict[str, Any],
-    results: Sequence[dict[str, Any]],
+def result(
+    case: str,
+    value: Spread | None,
+    *,
+    contestant: str = "simdrop",
+    unit: str = "s",
+    better: str = "lower",
+    target: float | None = None,
     **more: Any,
-) -> dict[str, Any]:
-    """Return the content of a result file; README.md of this folder describes each field."""
-    return {
-        "schema": SCHEMA,
-        "kind": kind,
-        "options": options,
-        "machine": machine,
-        **more,
-        "results": list(results),
-    }
+) -> Result:
+    """Return one entry of a result file; without a value it is a case that was skipped."""
+    measure: Result = {"unit": unit, "better": better, **(dataclasses.asdict(value) if value else {})}
+    reached = None
+    if value is not None and target is not None:
+        reached = value.median <= target if better == "lower" else value.median >= target
+    named = {"case": case, "contestant": contestant, "measure": measure, "target": target, "reached": reached}
+    return {**named, "skipped": None, **more}
+
+
+def conduct(
+    kind: str,
+    options: argparse.Namespace,
+    measure: Callable[[Console], tuple[list[Result], dict[str, Any]]],
+    *,
+    tables: Callable[[dict[str, Any]], list[Table]] = lambda content: [targets_table(content)],
+    draw: Callable[[dict[str, Any], Path], list[Path]] = lambda content, folder: [],
+    name: str = "",
+) -> int:
+    """Say where this runs, measure, print the tables, write the result file and the pictures; return the exit code.
+
+    `measure` returns the results and further fields of the file. On a wrong answer nothing is written.
+    """
+    out, machine = console(), describe(options.threads)
+    out.print(f"{title(machine)}, threads: {options.threads}")
+    if warning := load_warning(machine):
+        out.print(f"[yellow]{warning}[/yellow]")
+    try:
+        # Values decay to zeros and infinities when dropout runs over them again and again; no time depends on them.
+        with np.errstate(all="ignore"):
+            results, more = measure(out)
+    except WrongAnswerError as error:
+        print(f"wrong answer, nothing is written: {error}", file=sys.stderr)
+        return 1
+    asked = {key: value for key, value in vars(options).items() if key in ASKED}
+    content = {"schema": SCHEMA, "kind": kind, "options": asked, "machine": machine, **more, "results": results}
+    for table in tables(content):
+        out.print(table)
+    if options.quick:
+        out.print("[yellow]quick: small arrays and short samples; the figures mean nothing[/yellow]")
+    path = options.output_dir / f"{name or kind}.json"
+    write_json(path, content)
+    for written in (path, *draw(content, options.output_dir)):
+        out.print(f"wrote {written}")
+    return 0
+
+
+ASKED = ("quick", "sizes", "p", "dtypes", "threads", "seconds")  # what a result file says of the options
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
@@ -87,65 +145,64 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     os.replace(beside, path)
 
 
+def table(heading: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, left: int = 1) -> Table:
+    """Return a table whose first `left` columns are names and whose others are numbers; simdrop's rows stand out."""
+    made = Table(title=heading, title_justify="left", min_width=62)
+    for number, column in enumerate(columns):
+        made.add_column(column, justify="left" if number < left else "right", no_wrap=number >= left)
+    for row in rows:
+        made.add_row(*row, style="bold" if row[0].startswith("simdrop") else None)
+    return made
+
+
 def dropout_tables(content: dict[str, Any]) -> list[Table]:
     """Return a table for each data type and p: contestants down, sizes across, billions of elements a second."""
-    results = content["results"]
     tables = []
-    for dtype, p in dict.fromkeys((r["dtype"], r["p"]) for r in results):
-        rows = [r for r in results if (r["dtype"], r["p"]) == (dtype, p)]
+    for dtype, p in dict.fromkeys((r["dtype"], r["p"]) for r in content["results"]):
+        rows = [r for r in content["results"] if (r["dtype"], r["p"]) == (dtype, p)]
         sizes = sorted({r["elements"] for r in rows})
+        cells = {(r["contestant"], r["elements"]): f"{r['giga_elements_per_second']:.3g}" for r in rows}
+        names = dict.fromkeys(r["contestant"] for r in rows)
+        lines = [(name, *(cells.get((name, size), "-") for size in sizes)) for name in names]
         threads = content["options"]["threads"]
-        unit = f"billions of elements a second, threads: {threads}"
-        table = Table(title=f"{dtype}, p = {p:g}: {unit}", min_width=62)
-        table.add_column("contestant")
-        for size in sizes:
-            table.add_column(count_name(size), justify="right")
-        by_cell = {(r["contestant"], r["elements"]): r["giga_elements_per_second"] for r in rows}
-        for name in dict.fromkeys(r["contestant"] for r in rows):
-            cells = [by_cell.get((name, size)) for size in sizes]
-            style = "bold" if name.startswith("simdrop") else None
-            table.add_row(name, *("-" if cell is None else f"{cell:.3g}" for cell in cells), style=style)
-        tables.append(table)
+        heading = f"{dtype}, p = {p:g}: billions of elements a second, threads: {threads}"
+        tables.append(table(heading, ("contestant", *map(count_name, sizes)), lines))
     return tables
 
 
-def number_name(value: float, unit: str) -> str:
+def value_name(value: float, unit: str) -> str:
     """Return a measured value with its unit, three digits."""
     if unit == "bytes":
-        return f"{value / 1024:.0f} KiB"
-    return f"{value:.3g} G/s" if unit == "G elements/s" else f"{value:.3g}"
+        return human_size(int(value))
+    for one, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")):
+        if unit == "s" and (value >= one or name == "ns"):
+            return f"{value / one:.3g} {name}"
+    short = {"G elements/s": "G/s", "percent": "%", "ratio": "", "time ratio": ""}
+    return f"{value:.3g} {short.get(unit, unit)}".rstrip()
 
 
-VERDICTS = {True: "[green]reached[/green]", False: "[red]not reached[/red]", None: "-"}
-
-
-def limit_table(content: dict[str, Any]) -> Table:
-    """Return the targets and what was measured: one line for each case."""
-    table = Table(title="Targets: " + title(content["machine"]), title_justify="left")
-    for heading in ("case", "against"):
-        table.add_column(heading, no_wrap=True)
-    for heading in ("target", "measured", "quartiles", "G elem/s", "GB/s"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    last_row = None
-    for result in content["results"]:
-        if last_row not in (None, result["row"]):
-            table.add_section()
-        last_row = result["row"]
-        if result["skipped"]:
-            table.add_row(result["case"], result["skipped"], "", "", "", "", "", "[yellow]skipped[/yellow]")
+def targets_table(content: dict[str, Any]) -> Table:
+    """Return what was measured and what is aimed at: one line for each comparison."""
+    rows = []
+    for r in content["results"]:
+        measure, unit, case = r["measure"], r["measure"]["unit"], r["case"].removesuffix(f"/{r.get('reference')}")
+        if unit == "s":
             continue
-        measure, target = result["measure"], result["target"]
+        if r["skipped"]:
+            rows.append((case, r["skipped"], *[""] * 5, "[yellow]skipped[/yellow]"))
+            continue
         sign = "<=" if measure["better"] == "lower" else ">="
-        rate, traffic = result.get("giga_elements_per_second"), result.get("gigabytes_per_second")
-        table.add_row(
-            result["case"],
-            result["reference"],
-            "" if target is None else f"{sign} {number_name(target, measure['unit'])}",
-            number_name(measure["median"], measure["unit"]),
-            f"{measure['q1']:.3g} .. {measure['q3']:.3g}" if measure["unit"] != "bytes" else "",
-            "" if rate is None else f"{rate:.3g}",
-            "" if traffic is None else f"{traffic:.3g}",
-            VERDICTS[result["reached"]],
+        rates = (r.get("giga_elements_per_second"), r.get("gigabytes_per_second"))
+        rows.append(
+            (
+                case if r["contestant"].startswith("simdrop") else f"{case}, {r['contestant']}",
+                r.get("reference", ""),
+                "" if r["target"] is None else f"{sign} {value_name(r['target'], unit)}",
+                value_name(measure["median"], unit),
+                f"{measure['q1']:.3g} .. {measure['q3']:.3g}" if measure["samples"] > 1 else "",
+                *("" if rate is None else f"{rate:.3g}" for rate in rates),
+                VERDICTS[r["reached"]],
+            )
         )
-    return table
+    columns = ("case", "against", "target", "measured", "quartiles", "G elem/s", "GB/s", "")
+    return table("Targets and what was measured", columns, rows, left=2)

@@ -7,20 +7,21 @@ ever add time.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
-import statistics
 import time
 import timeit
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 # Two milliseconds hold thousands of timer ticks and are well below the scheduler's time slice.
 SAMPLE_SECONDS = 0.002
 # A call shorter than this may live in a cache that another contestant has just emptied: one untimed call refills it.
 WARM_CALL_SECONDS = 0.02
-# The threads of an OpenMP pool spin for some milliseconds after their work and would take a core from the next sample.
+# Threads of other libraries spin for some milliseconds after their work and would take a core from the next sample.
 SETTLE_SECONDS = 0.01
 # The order of the contestants within a round is shuffled, so that nobody always runs after the same neighbour.
 ORDER_SEED = 20240501
@@ -30,49 +31,40 @@ def nothing() -> None:
     """Do nothing: the default for work to do before a sample."""
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Statement:
     """One thing to time.
 
     A string is compiled into the timing loop (as `python -m timeit` does), which adds no call of its own; a callable
-    adds about 0.05 us to each call. `before` runs untimed ahead of every sample.
+    adds about 0.05 us to each call. `before` runs untimed ahead of every sample. While time is taken, the garbage
+    collector is off.
     """
 
     name: str
     run: str | Callable[[], object]
-    scope: Mapping[str, Any] = field(default_factory=dict)
+    scope: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     before: Callable[[], object] = nothing
 
-    def timer(self) -> timeit.Timer:
-        """Return the loop that runs this statement; it switches the garbage collector off while it counts."""
-        return timeit.Timer(self.run, globals=dict(self.scope))
 
-
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Spread:
-    """A median with its quartiles."""
+    """A median with its quartiles; the result files use the same names."""
 
     median: float
     q1: float
     q3: float
     samples: int
 
-    def as_json(self) -> dict[str, float]:
-        """Return the fields under the names that the result files use."""
-        return {"median": self.median, "q1": self.q1, "q3": self.q3, "samples": self.samples}
-
 
 def spread(values: Sequence[float]) -> Spread:
     """Return median and quartiles of `values` (quartiles by linear interpolation, ends included)."""
     if not values:
         raise ValueError("spread of no values")
-    if len(values) == 1:
-        return Spread(values[0], values[0], values[0], 1)
-    q1, median, q3 = statistics.quantiles(values, n=4, method="inclusive")
+    q1, median, q3 = (float(value) for value in np.percentile(values, (25, 50, 75)))
     return Spread(median, q1, q3, len(values))
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Samples:
     """Seconds for one call, one entry for each round, and how many calls each entry averages over."""
 
@@ -130,36 +122,34 @@ def alternate(
     if len({statement.name for statement in statements}) != len(statements):
         raise ValueError("two statements have the same name")
     order = random.Random(ORDER_SEED)
-    timers: dict[str, timeit.Timer] = {}
+    timers = {s.name: timeit.Timer(s.run, globals=dict(s.scope)) for s in statements}
     repeats: dict[str, int] = {}
-    warm: dict[str, bool] = {}
+    warm: set[str] = set()
     for statement in statements:
-        timer = statement.timer()
+        timer = timers[statement.name]
         statement.before()
         timer.timeit(1)  # warm-up: compiles, starts threads, touches pages
         guess = estimate(timer, sample_seconds)
-        timers[statement.name] = timer
         repeats[statement.name] = repeats_for(guess, sample_seconds)
-        warm[statement.name] = guess < WARM_CALL_SECONDS
+        if guess < WARM_CALL_SECONDS:
+            warm.add(statement.name)
 
-    seconds: dict[str, list[float]] = {statement.name: [] for statement in statements}
-    used = dict.fromkeys(seconds, 0.0)
+    seconds: dict[str, list[float]] = {name: [] for name in timers}
     running = list(statements)
     for _ in range(max_rounds):
         order.shuffle(running)
         for statement in running:
             name = statement.name
-            if pause:
-                time.sleep(pause)
+            time.sleep(pause)
             statement.before()
-            if warm[name]:
+            if name in warm:
                 timers[name].timeit(1)
-            elapsed = timers[name].timeit(repeats[name])
-            used[name] += elapsed
-            seconds[name].append(elapsed / repeats[name])
-        running = [s for s in running if used[s.name] < seconds_each or len(seconds[s.name]) < min_rounds]
-        if not running:
-            break
+            seconds[name].append(timers[name].timeit(repeats[name]) / repeats[name])
+        running = [
+            s
+            for s in running
+            if sum(seconds[s.name]) * repeats[s.name] < seconds_each or len(seconds[s.name]) < min_rounds
+        ]
     return {name: Samples(tuple(values), repeats[name]) for name, values in seconds.items()}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import simdrop.torch
@@ -21,13 +22,15 @@ class Switch:
     def __init__(self) -> None:
         self._undo = contextlib.ExitStack()
 
+    def sides(self) -> dict[str, Callable[[], None]]:
+        """Return both sides by name."""
+        return {"PyTorch": self.stock, "simdrop": self.simdrop}
+
     def stock(self) -> None:
         """PyTorch's own dropout."""
         self._undo.close()
         if torch._C._dispatch_has_kernel_for_dispatch_key("aten::dropout", "AutogradCPU"):
-            raise RuntimeError(
-                "dropout is still registered: another thread is alive, and PyTorch's own would be slowed"
-            )
+            raise RuntimeError("dropout is still registered: a thread is alive, and PyTorch's own would be slowed")
 
     def simdrop(self) -> None:
         """Dropout by simdrop."""
@@ -104,15 +107,15 @@ def mlp(batch: int = 256) -> Step:
 
 def _step(model: nn.Module, loss: Callable[[], Tensor]) -> Step:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4)
+    return lambda: _update(optimizer, loss)
 
-    def step() -> float:
-        optimizer.zero_grad()
-        value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        return float(value.detach())
 
-    return step
+def _update(optimizer: torch.optim.Optimizer, loss: Callable[[], Tensor]) -> float:
+    optimizer.zero_grad()
+    value = loss()
+    value.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+    return float(value.detach())
 
 
 def loss_curve(images: Tensor, labels: Tensor, seed: int, epochs: int) -> list[float]:
@@ -120,17 +123,16 @@ def loss_curve(images: Tensor, labels: Tensor, seed: int, epochs: int) -> list[f
     torch.manual_seed(seed)
     model = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    curve = []
     # the order of the images is that of the seed on both sides, whatever dropout took from the default generator
     order = torch.Generator().manual_seed(seed)
+
+    def loss(batch: Tensor) -> Tensor:
+        return F.cross_entropy(model(images[batch]), labels[batch])
+
+    curve = []
     for _ in range(epochs):
-        losses = []
-        for batch in torch.randperm(len(images), generator=order).split(64):  # type: ignore[no-untyped-call]
-            optimizer.zero_grad()
-            loss = F.cross_entropy(model(images[batch]), labels[batch])
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-            losses.append(float(loss.detach()))
+        batches = torch.randperm(len(images), generator=order).split(64)  # type: ignore[no-untyped-call]
+        losses = [_update(optimizer, partial(loss, batch)) for batch in batches]
         curve.append(sum(losses) / len(losses))
     return curve
 

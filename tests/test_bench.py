@@ -19,16 +19,18 @@ if not (BENCH / "compare.py").is_file():
 pytest.importorskip("rich", reason="the benchmarks print with rich")
 pytest.importorskip("matplotlib", reason="the benchmarks draw with matplotlib")
 pytest.importorskip("tqdm", reason="the benchmarks show progress with tqdm")
+pytest.importorskip("psutil", reason="the benchmarks describe the machine with psutil")
 sys.path.insert(0, str(BENCH))
 
 import answers  # noqa: E402
 import bench_dropout  # noqa: E402
+import bench_limit  # noqa: E402
 import compare  # noqa: E402
-import contest  # noqa: E402
+import contestants  # noqa: E402
 import limit_cases  # noqa: E402
 import machine  # noqa: E402
+import plots  # noqa: E402
 import report  # noqa: E402
-import sweeps  # noqa: E402
 import timing  # noqa: E402
 
 # The scripts that load the frameworks run in a process of their own: their threads must not meet the tests that fork.
@@ -89,17 +91,17 @@ def test_one_candidate_needs_no_choice() -> None:
     ("text", "count"), [("1000", 1000), ("64Ki", 65536), ("16 Mi", 1 << 24), ("1gi", 1 << 30), ("1Ki", 1024)]
 )
 def test_counts_are_read(text: str, count: int) -> None:
-    assert report.parse_count(text) == count
+    assert machine.parse_count(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1", "Ki", "1.5Mi", "12K", "many"])
 def test_what_is_no_count_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not a count"):
-        report.parse_count(text)
+        machine.parse_count(text)
 
 
 def test_counts_are_written() -> None:
-    assert [report.count_name(n) for n in (7, 1 << 10, 3 << 19, 1 << 30)] == ["7", "1 Ki", "1.5 Mi", "1 Gi"]
+    assert [machine.count_name(n) for n in (7, 1 << 10, 3 << 19, 1 << 30)] == ["7", "1 Ki", "1.5 Mi", "1 Gi"]
 
 
 def test_the_machine_is_described() -> None:
@@ -125,23 +127,23 @@ def test_case_names_are_unique_and_complete() -> None:
 
 
 def test_sweeps_cover_what_they_promise() -> None:
-    assert sweeps.sweep_sizes(1 << 20) == [1 << 16, 1 << 18, 1 << 20]
-    assert sweeps.sweep_sizes(1 << 30)[-1] == 1 << 30
-    assert [sweeps.thread_counts(n) for n in (1, 2, 6)] == [[1], [1, 2], [1, 2, 4, 6]]
+    assert bench_limit.sweep_sizes(1 << 20) == [1 << 16, 1 << 18, 1 << 20]
+    assert bench_limit.sweep_sizes(1 << 30)[-1] == 1 << 30
+    assert [bench_limit.thread_counts(n) for n in (1, 2, 6)] == [[1], [1, 2], [1, 2, 4, 6]]
     point = {"contestant": "simdrop, p = 0.1", "seconds": {"median": 2.0}}
     points = [point | {"elements": n} for n in (1, 4, 16)]
     points[2] = points[2] | {"seconds": {"median": 64.0}}
-    assert list(sweeps.growth(points)) == [("simdrop, p = 0.1", 2.0)]
+    assert list(bench_limit.growth(points)) == [("simdrop, p = 0.1", 2.0)]
 
 
 # Answers
 
 
-def _constant(answer: Any) -> contest.Contestant:
-    return contest.Contestant("wrong", "", lambda x, p, threads: contest.Prepared(lambda: answer(x)))
+def _constant(answer: Any) -> contestants.Contestant:
+    return contestants.Contestant("wrong", "", lambda x, p, threads: contestants.Prepared(lambda: answer(x)))
 
 
-def _drop_every_tenth(x: contest.Array, scale: float) -> contest.Array:
+def _drop_every_tenth(x: contestants.Array, scale: float) -> contestants.Array:
     return np.where(np.arange(x.size) % 10 == 0, 0, x * x.dtype.type(scale))
 
 
@@ -156,15 +158,15 @@ def _drop_every_tenth(x: contest.Array, scale: float) -> contest.Array:
     ids=["nothing dropped", "all dropped", "not scaled", "one mask for ever"],
 )
 def test_wrong_answers_are_found(answer: Any, complaint: str) -> None:
-    with pytest.raises(answers.WrongAnswerError, match=complaint):
+    with pytest.raises(report.WrongAnswerError, match=complaint):
         answers.check(_constant(answer), np.empty(10_000, np.float32), 0.1, 1)
 
 
 def test_an_exact_contestant_may_not_leave_a_negative_zero() -> None:
-    wrong = contest.Contestant(
-        "wrong", "", lambda x, p, threads: contest.Prepared(lambda: x * (np.arange(x.size) % 2) * 2), exact=True
+    wrong = contestants.Contestant(
+        "wrong", "", lambda x, p, threads: contestants.Prepared(lambda: x * (np.arange(x.size) % 2) * 2), exact=True
     )
-    with pytest.raises(answers.WrongAnswerError, match="values are wrong"):
+    with pytest.raises(report.WrongAnswerError, match="values are wrong"):
         answers.check(wrong, np.empty(1000, np.float32), 0.5, 1)
 
 
@@ -184,10 +186,10 @@ def test_a_tiny_run_checks_and_times_every_contestant(tiny_run: Path) -> None:
     content = compare.load(tiny_run / "dropout.json")
     results = content["results"]
     dtypes = {result["dtype"] for result in results}
-    assert dtypes == set(contest.ALL_DTYPES) - content["absent"].keys()
+    assert dtypes == set(contestants.ALL_DTYPES) - content["absent"].keys()
     for dtype in dtypes:
         measured = {(r["contestant"], r["elements"], r["p"]) for r in results if r["dtype"] == dtype}
-        for name in ("NumPy naive", "NumPy bytes", contest.LIMIT, *(f"simdrop {isa}" for isa in isas())):
+        for name in ("NumPy naive", "NumPy bytes", contestants.LIMIT, *(f"simdrop {isa}" for isa in isas())):
             assert {(name, size, p) for size in (1024, 5001) for p in (0.1, 0.5)} <= measured
     assert {result["contestant"] for result in results} == content["contestants"].keys()
 
@@ -205,7 +207,7 @@ def test_a_result_equals_itself(tiny_run: Path) -> None:
 def test_a_wrong_answer_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench_dropout, "gather", lambda threads: contest.Field([_constant(np.zeros_like)]))
+    monkeypatch.setattr(bench_dropout, "gather", lambda threads: ([_constant(np.zeros_like)], {}))
     words = ["--quick", "--sizes", "1Ki", "--p", "0.5", "--dtype", "float32", "--output-dir", str(tmp_path / "out")]
     assert bench_dropout.main(words) == 1
     assert "wrong answer" in capsys.readouterr().err
@@ -229,6 +231,51 @@ def test_the_targets_can_be_measured(tmp_path: Path) -> None:
     assert len(by_case) == 5
     assert all("median" in result["measure"] for result in by_case.values())
     assert by_case["call/0-d array factor"]["reached"] is None
+
+
+def test_targets_are_judged() -> None:
+    one = timing.Spread(1.0, 0.9, 1.1, 3)
+    assert report.result("a", one, target=2.0)["reached"] is True
+    assert report.result("a", one, target=2.0, better="higher")["reached"] is False
+    assert report.result("a", one)["reached"] is None
+    assert report.result("a", None, target=2.0) == report.result("a", None, target=2.0) | {"reached": None}
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        *((2.0, "s", "2 s"), (0.0301, "s", "30.1 ms"), (5e-6, "s", "5 us"), (2e-10, "s", "0.2 ns")),
+        *((64.0, "bytes", "64 bytes"), (4096.0, "bytes", "4.0 KiB"), (1.234, "ratio", "1.23")),
+        *((9.5, "G elements/s", "9.5 G/s"), (0.5, "percent", "0.5 %"), (2.0, "standard errors", "2 standard errors")),
+    ],
+)
+def test_values_have_units(value: float, unit: str, text: str) -> None:
+    assert report.value_name(value, unit) == text
+
+
+def test_every_contestant_has_a_look_of_its_own() -> None:
+    names = {"in-place scaling", "Python loop", "NumPy naive", "NumPy float32", "NumPy bytes", "NumPy bytes, blocked"}
+    names |= {"Numba splitmix64", "Numba murmur32", "PyTorch", "JAX", *(f"simdrop {isa}" for isa in isas())}
+    assert names <= plots.CONTESTANTS.keys()
+    looks = {(name, str(look)) for name, look in plots.CONTESTANTS.values()}
+    assert len(looks) == len(plots.CONTESTANTS)
+
+
+@pytest.mark.parametrize(
+    ("name", "plot", "pictures"),
+    [
+        ("dropout", plots.plot_dropout, 4),
+        ("limit", plots.plot_limit, 4),
+        ("torch", plots.plot_torch, 2),
+    ],
+)
+def test_pictures_are_drawn_from_the_committed_results(name: str, plot: Any, pictures: int, tmp_path: Path) -> None:
+    path = BENCH / "results" / f"{name}.json"
+    if not path.is_file():
+        pytest.skip("the results are not part of this installation")
+    written = plot(json.loads(path.read_text()), tmp_path)
+    assert len(written) == pictures
+    assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in written)
 
 
 def test_bench_family_checks_every_answer(tmp_path: Path) -> None:
