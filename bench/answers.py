@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from contestants import SEED, Array, Contestant, Prepared
@@ -24,12 +23,6 @@ def fill(x: Array) -> None:
         flat[start : start + WINDOW] = with_type[: flat.size - start]
 
 
-def binomial_bounds(elements: int, p: float) -> tuple[float, float]:
-    """Return the least and the largest credible number of dropped elements."""
-    slack = SIGMAS * math.sqrt(elements * p * (1 - p)) + 1 if 0 < p < 1 else 0.0
-    return elements * p - slack, elements * p + slack
-
-
 def count_nonzero(values: Array) -> int:
     """Count the values that are neither +0 nor -0 (the recipes that multiply by zero make both)."""
     if values.itemsize == 2:  # NumPy counts floats of 16 bits one by one; without the sign they are integers
@@ -37,17 +30,12 @@ def count_nonzero(values: Array) -> int:
     return int(np.count_nonzero(values))
 
 
-def exact_scale(p: float, dtype: np.dtype[Any]) -> Any:
-    """Return the scale that the mask format defines, in the compute type of `dtype`."""
-    kind = np.float64 if dtype == np.float64 else np.float32
-    return kind(1 / (1 - round(p * 2**40) / 2**40))
-
-
 def _check_kept(contestant: Contestant, source: Array, answer: Array, p: float) -> None:
     """Raise WrongAnswerError unless every element that is not zero is the scaled source element."""
     kept = answer != 0
     if contestant.exact:
-        scale = exact_scale(p, source.dtype)
+        # The scale that the mask format defines, in the type that is computed in.
+        scale = (np.float64 if source.dtype == np.float64 else np.float32)(1 / (1 - round(p * 2**40) / 2**40))
         expected = np.where(kept, (source.astype(scale.dtype) * scale).astype(source.dtype), source.dtype.type(0))
         unsigned = np.dtype(f"u{source.itemsize}")
         right = expected.view(unsigned) == np.ascontiguousarray(answer).view(unsigned)
@@ -81,9 +69,11 @@ def check(contestant: Contestant, x: Array, p: float, threads: int) -> Prepared:
     prepared.before()
     answer = _answer(prepared, x)
     dropped = answer.size - count_nonzero(answer)
-    low, high = binomial_bounds(x.size, contestant.probability(p))
-    if not low <= dropped <= high:
-        raise WrongAnswerError(f"{contestant.name}: {dropped} of {x.size} dropped, credible is {low} to {high}")
+    real_p = contestant.probability(p)
+    slack = SIGMAS * math.sqrt(x.size * real_p * (1 - real_p)) + (real_p > 0)
+    if abs(dropped - x.size * real_p) > slack:
+        expected = f"{x.size * real_p:.0f} +- {slack:.0f}"
+        raise WrongAnswerError(f"{contestant.name}: {dropped} of {x.size} dropped, credible is {expected}")
     _check_kept(contestant, source_head, answer[:WINDOW], p)
     _check_kept(contestant, source_tail, answer[-WINDOW:], p)
     if contestant.drops and 1024 <= x.size <= WINDOW and 0 < p < 1:

@@ -30,12 +30,6 @@ def probability(text: str) -> float:
     return float(text)
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what only this script takes."""
-    parser.add_argument("--p", nargs="+", type=probability, default=[0.1, 0.2, 0.5], help="drop probabilities")
-    parser.add_argument("--dtype", nargs="+", choices=ALL_DTYPES, default=ALL_DTYPES, dest="dtypes", help="data types")
-
-
 def measure(options: argparse.Namespace, out: Console) -> tuple[list[Result], dict[str, Any]]:
     """Check all contestants on each array, then time them in turn."""
     known, absent = gather(options.threads)
@@ -74,7 +68,9 @@ def measure(options: argparse.Namespace, out: Console) -> tuple[list[Result], di
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit code is 1 when a contestant gave a wrong answer."""
-    options = read_options(__doc__, words, sizes=SIZES, quick_sizes=QUICK_SIZES, seconds=0.3, more=add_options)
+    p = {"type": probability, "default": [0.1, 0.2, 0.5], "help": "drop probabilities", "nargs": "+"}
+    dtype = {"choices": ALL_DTYPES, "default": list(ALL_DTYPES), "dest": "dtypes", "help": "data types", "nargs": "+"}
+    options = read_options(__doc__, words, sizes=SIZES, quick_sizes=QUICK_SIZES, seconds=0.3, p=p, dtype=dtype)
     name = "dropout" if options.threads == 1 else f"dropout-{options.threads}-threads"
     return conduct(
         "dropout",

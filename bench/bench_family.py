@@ -174,11 +174,6 @@ def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
     )
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what only this script takes."""
-    parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out")
-
-
 def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
     """Time each member against each of its rivals."""
     torch = None if options.no_torch else optional("torch")
@@ -212,7 +207,8 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit code is 1 when an answer was wrong."""
     sizes, quick = ("256Ki", "16Mi"), ("64Ki",)
-    options = read_options(__doc__, words, sizes=sizes, quick_sizes=quick, seconds=0.5, more=add_options)
+    no_torch = {"action": "store_true", "help": "leave PyTorch out"}
+    options = read_options(__doc__, words, sizes=sizes, quick_sizes=quick, seconds=0.5, no_torch=no_torch)
     return conduct("family", options, lambda out: measure(options))
 
 

@@ -30,12 +30,6 @@ FIRST, LARGE = 64 << 10, 1 << 30  # sizes of the cost curve
 Point = dict[str, Any]
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add what only this script takes."""
-    parser.add_argument("--large", action="store_true", help="draw the cost up to 1 Gi elements (4 GiB), not 64 Mi")
-    parser.add_argument("--list", action="store_true", help="print the names of the cases and stop")
-
-
 def run_case(case: Case, bench: Bench, seconds: float) -> Result:
     """Measure one case: pick the fastest of each side, then sample both in turn."""
     known: Result = {"row": case.row, "target": case.target, "unit": case.unit, "better": case.better}
@@ -172,7 +166,9 @@ def measure(options: argparse.Namespace, chosen: Sequence[Case]) -> tuple[list[R
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the cases; the exit code tells whether it worked, not whether every target was reached."""
-    options = read_options(__doc__, words, seconds=1.5, threads=usable_cpus(), more=add_options)
+    large = {"action": "store_true", "help": "draw the cost up to 1 Gi elements (4 GiB), not 64 Mi"}
+    names = {"action": "store_true", "help": "print the names of the cases and stop"}
+    options = read_options(__doc__, words, seconds=1.5, threads=usable_cpus(), large=large, list=names)
     chosen = [case for case in cases() if options.wanted(case.key)]
     if options.list:
         print("\n".join(case.key for case in chosen))

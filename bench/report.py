@@ -52,28 +52,30 @@ def read_options(
     *,
     sizes: tuple[str, ...] = (),
     quick_sizes: tuple[str, ...] = (),
-    seconds: float,
+    seconds: float | None = None,
     threads: int = 1,
-    more: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
+    **more: dict[str, Any],
 ) -> argparse.Namespace:
-    """Read a command line: the options of all scripts, and those that `more` adds."""
+    """Read a command line: the options of all scripts, and `more` that argparse adds by these names."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     add = parser.add_argument
     add("--quick", action="store_true", help="small arrays, little time: shows that everything works")
     if sizes:
         add("--sizes", nargs="+", metavar="N", type=parse_count, help=f"numbers of elements ({' '.join(sizes)})")
     add("--threads", type=int, default=threads, help="threads for those who can use them")
-    add("--only", nargs="+", metavar="WORD", default=[""], help="only what has one of these words in its name")
-    add("--seconds", type=float, help=f"time for each contestant in each case ({seconds:g}, or 0.02 when quick)")
+    if seconds is not None:
+        add("--only", nargs="+", metavar="WORD", default=[""], help="only what has one of these words in its name")
+        add("--seconds", type=float, help=f"time for each contestant in each case ({seconds:g}, or 0.02 when quick)")
     add("--output-dir", type=Path, default=ROOT / "bench" / "results", help="folder for the results")
-    more(parser)
+    for name, settings in more.items():
+        add("--" + name.replace("_", "-"), **settings)
     options = parser.parse_args(words)
     if not 1 <= options.threads <= usable_cpus():
         parser.error(f"--threads: {options.threads} is not within 1 .. {usable_cpus()}, the CPUs of this process")
     if sizes:
         options.sizes = options.sizes or [parse_count(text) for text in (quick_sizes if options.quick else sizes)]
-    if options.seconds is None:
-        options.seconds = 0.02 if options.quick else seconds
+    if seconds is not None:
+        options.seconds = options.seconds or (0.02 if options.quick else seconds)
     options.wanted = lambda name: any(word in name for word in options.only)
     return options
 

@@ -140,7 +140,8 @@ def alternate(
         order.shuffle(running)
         for statement in running:
             name = statement.name
-            time.sleep(pause)
+            if pause:
+                time.sleep(pause)
             statement.before()
             if name in warm:
                 timers[name].timeit(1)

@@ -224,13 +224,25 @@ def test_bad_options_are_refused(words: list[str]) -> None:
 
 
 def test_the_targets_can_be_measured(tmp_path: Path) -> None:
-    words = ["--only", "level-2/p=0.5", "packed/p=0.5", "call/", "scalar/", "--output-dir", str(tmp_path)]
-    _script("bench_limit.py", "--quick", "--seconds", "0.001", *words)
+    _script("bench_limit.py", "--quick", "--seconds", "0.001", "--output-dir", str(tmp_path))
     content = compare.load(tmp_path / "limit.json")
     by_case = {result["case"]: result for result in content["results"]}
-    assert len(by_case) == 5
-    assert all("median" in result["measure"] for result in by_case.values())
+    assert {case.key for case in limit_cases.cases()} < by_case.keys()
+    assert {"extra-memory/threads=1", "cost/p=0.1", "cost/p=0.5"} < by_case.keys()
+    assert all("median" in result["measure"] or result["skipped"] for result in by_case.values())
+    for case in ("level-2/p=0.5", "packed/p=0.5", "call/np.float32 factor", "scalar/p=0.1"):
+        assert by_case[case]["measure"]["median"] > 0
+        assert by_case[case]["reached"] is not None
     assert by_case["call/0-d array factor"]["reached"] is None
+    assert by_case["memory/float32/p=0.1"]["reference"] == "np.multiply"
+    assert {point["contestant"] for point in content["cost"]} == plots.CURVES.keys()
+    assert {point["threads"] for point in content["thread_scaling"]} >= {1, machine.usable_cpus()}
+    assert {"limit-ratios.png", "limit-peers.png", "limit-cost.png"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_some_targets_are_chosen_by_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert bench_limit.main(["--list", "--only", "level-2/p=0.5", "packed/p=0.5", "call/", "scalar/"]) == 0
+    assert len(capsys.readouterr().out.split("\n")) == 5 + 1
 
 
 def test_targets_are_judged() -> None:
