@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import simdrop
-from network import Array, Dense, accuracy, arguments, digits, loss, progress, softmax, train
+from network import Array, Dense, accuracy, arguments, digits, loss, progress, save, softmax, train
 from simdrop import layers
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
 
 
 class Residual:
@@ -145,9 +142,9 @@ def main() -> None:
         curves.setdefault((kind, way), []).append(curve)
         shares.setdefault((kind, way), []).append(accuracy(model, data.test_x, data.test_y))
 
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4.8))
     for (kind, name, _, _), ax in zip(KINDS, axes, strict=True):
-        for way, color in (("nothing dropped", "tab:gray"), (name, "tab:green")):
+        for way, color in (("nothing dropped", "C1"), (name, "C0")):
             mean = np.array(curves[kind, way]).mean(axis=0)
             share = np.mean(shares[kind, way])
             print(
@@ -155,14 +152,11 @@ def main() -> None:
                 f"(lowest {mean[:, 1].min():.3f}), accuracy {share:.1%}"
             )
             steps = np.arange(1, len(mean) + 1) * EVERY
-            ax.plot(steps, mean[:, 1], color=color, label=f"{way}: test, accuracy {share:.1%}")
-            ax.plot(steps, mean[:, 0], color=color, linestyle=":", label="training")
+            ax.plot(steps, mean[:, 1], color=color, label=f"{way}: test loss, accuracy {share:.1%}")
+            ax.plot(steps, mean[:, 0], color=color, linestyle=":", label="training loss")
         ax.set(title=kind, xlabel="epoch", ylabel="cross-entropy", ylim=(0, 2.4))
-        ax.legend(frameon=False, fontsize=8, loc="upper right")
-        ax.spines[["top", "right"]].set_visible(False)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.output, dpi=90)
-    print(f"wrote {options.output}")
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
+    save(figure, options.output)
 
 
 if __name__ == "__main__":

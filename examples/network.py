@@ -8,14 +8,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib as mpl
 import numpy as np
 import simdrop
+from matplotlib import style
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from simdrop import layers
 from sklearn.datasets import load_digits
 
 Array = NDArray[Any]
 PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures"
+mpl.use("Agg")  # no window, no display needed
+style.use("simdrop.pictures")  # the look of all pictures of simdrop
 
 
 def arguments(description: str | None, picture: str) -> argparse.Namespace:
@@ -38,6 +43,13 @@ def arguments(description: str | None, picture: str) -> argparse.Namespace:
 def progress(items: Iterable[Any], name: str) -> Iterable[Any]:
     """Yield the items behind a progress bar."""
     return importlib.import_module("tqdm").tqdm(list(items), desc=name)  # type: ignore[no-any-return]
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write the picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+    print(f"wrote {path}")
 
 
 class Digits(NamedTuple):

@@ -7,12 +7,9 @@ loss and the accuracy, and writes docs/pictures/overfitting.png.
 
 from __future__ import annotations
 
-import matplotlib as mpl
-import numpy as np
-from network import Network, accuracy, arguments, digits, loss, progress, train
-
-mpl.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+from network import Network, accuracy, arguments, digits, loss, progress, save, train
 
 WAYS = (("nothing", 0.0, 0.0), ("dropout, p = 0.5", 0.5, 0.0), ("weight decay, 0.003", 0.0, 0.003))
 
@@ -37,7 +34,7 @@ def main() -> None:
         right[name].append(accuracy(network, data.test_x, data.test_y))
 
     print(f"after {epochs} epochs, mean of {starts} starts:")
-    figure, axes = plt.subplots(1, 3, figsize=(10, 3.4), sharey=True, layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(10, 3.8), sharey=True)
     for (name, _, _), ax in zip(WAYS, axes, strict=True):
         all_curves = np.array(curves[name])  # starts, epochs, (training, test)
         mean = all_curves.mean(axis=0)
@@ -49,20 +46,16 @@ def main() -> None:
         )
         steps = np.arange(EVERY, epochs + 1, EVERY)
         ax.fill_between(steps, mean[:, 0], mean[:, 1], color="0.9", label="gap")
-        for column, label, color in ((0, "training", "tab:blue"), (1, "test", "tab:red")):
+        for column, label, color in ((0, "training", "C0"), (1, "test", "C1")):
             for curve_ in all_curves[:, :, column]:
                 ax.plot(steps, curve_, color=color, alpha=0.15, linewidth=0.8)
             ax.plot(steps, mean[:, column], color=color, label=label)
-        ax.set_title(f"{name}\ngap {test - training:.2f}, accuracy {share:.1%}", fontsize=10)
+        ax.set_title(f"{name}\ngap {test - training:.2f}, accuracy {share:.1%}")
         ax.set_xlabel("epoch")
         ax.set_ylim(0, 1.1)
     axes[0].set_ylabel("cross-entropy")
-    axes[0].legend(frameon=False, loc="upper right")
-    for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.output, dpi=90)
-    print(f"wrote {options.output}")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    save(figure, options.output)
 
 
 if __name__ == "__main__":

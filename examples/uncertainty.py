@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import math
 
-import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import simdrop
-from network import Array, Network, accuracy, arguments, digits, progress, softmax, train
-
-mpl.use("Agg")
-import matplotlib.pyplot as plt
+from network import Array, Network, accuracy, arguments, digits, progress, save, softmax, train
 
 
 def rotate(x: Array, degrees: float) -> Array:
@@ -67,17 +64,20 @@ def main() -> None:
             f"{between:.3f} of it between passes"
         )
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-    left.plot(table[:, 0], table[:, 3], color="tab:red", label="Monte Carlo dropout")
-    left.fill_between(table[:, 0], table[:, 3] - table[:, 4], table[:, 3], color="tab:red", alpha=0.2,
-                      label="of it between passes")  # fmt: skip
-    left.plot(table[:, 0], table[:, 2], color="tab:blue", label="one pass, dropout off")
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10.4, 4.6), gridspec_kw={"wspace": 0.08})
+    left.plot(table[:, 0], table[:, 3], color="C1", label="entropy, Monte Carlo dropout")
+    low = table[:, 3] - table[:, 4]
+    left.fill_between(table[:, 0], low, table[:, 3], color="C1", alpha=0.25, label="of it between passes")
+    left.plot(table[:, 0], table[:, 2], color="C0", linestyle="--", label="entropy, dropout off")
     left.set(xlabel="rotation, degrees", ylabel="entropy of the prediction, nats", ylim=(0, None))
-    left.legend(frameon=False, loc="lower left", fontsize=8)
+    left.set_title("Least sure where it begins to fail;\nsideways it errs with confidence")
     shares = left.twinx()
-    shares.plot(table[:, 0], 100 * table[:, 1], color="0.5", linestyle=":")
-    shares.set(ylabel="accuracy, percent (dotted)", ylim=(0, 100))
-    left.set_title("Least sure where it begins to fail; sideways it errs with confidence", fontsize=10)
+    line = shares.plot(table[:, 0], 100 * table[:, 1], color="C7", linestyle=":", label="accuracy (right)")
+    shares.set(ylabel="accuracy, percent", ylim=(0, 100))
+    shares.spines["right"].set_visible(True)
+    shares.grid(visible=False)
+    handles = [*left.get_legend_handles_labels()[0], *line]
+    left.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
 
     number = int(np.flatnonzero(data.test_y == 7)[0])
     turned = [rotate(data.test_x[number : number + 1], angle)[0] for angle in angles]
@@ -85,19 +85,17 @@ def main() -> None:
     for digit in range(10):
         line, spread = each[:, :, digit].mean(axis=0), each[:, :, digit].std(axis=0)
         if line.max() > 0.25 or options.quick:
-            right.plot(list(angles), line, label=f"{digit}")
+            right.plot(list(angles), line, label=f"a {digit}")
             right.fill_between(list(angles), np.clip(line - spread, 0, 1), np.clip(line + spread, 0, 1), alpha=0.2)
     for k, image in enumerate(turned[:: max(1, len(turned) // 6)]):
         inset = right.inset_axes((k / 7 + 0.01, 1.02, 0.11, 0.16))
         inset.imshow(image.reshape(8, 8), cmap="gray_r")
         inset.axis("off")
-    right.set(xlabel="rotation of one 7, degrees", ylabel="probability, mean and standard deviation", ylim=(0, 1))
-    right.legend(title="digit", frameon=False, ncols=2)
-    for ax in (left, right):
-        ax.spines["top"].set_visible(False)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.output, dpi=90)
-    print(f"wrote {options.output}")
+    right.set(xlabel="rotation of one 7, degrees", ylabel="probability of each digit", ylim=(0, 1))
+    right.legend(
+        title="mean and standard deviation that it is", loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=4
+    )
+    save(figure, options.output)
 
 
 if __name__ == "__main__":

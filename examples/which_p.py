@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import math
 
-import matplotlib as mpl
-import numpy as np
-from network import Network, accuracy, arguments, digits, progress, train
-
-mpl.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
+from network import Network, accuracy, arguments, digits, progress, save, train
 
 PROBABILITIES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
-SIZES = ((100, "tab:red"), (200, "tab:purple"), (800, "tab:blue"))
+SIZES = ((100, "C1"), (200, "C2"), (800, "C0"))
 
 
 def main() -> None:
     options = arguments(__doc__, "which_p.png")
     probabilities = (0.0, 0.5) if options.quick else PROBABILITIES
     starts, steps = (2, 20) if options.quick else (12, 400)
-    figure, ax = plt.subplots(figsize=(6.4, 4), layout="constrained")
+    figure, ax = plt.subplots(figsize=(6.4, 4))
     runs = [(size, p, start) for size, _ in SIZES for p in probabilities for start in range(starts)]
     errors: dict[tuple[int, float], list[float]] = {}
     for size, p, start in progress(runs, "training"):
@@ -51,10 +48,7 @@ def main() -> None:
             color=color,
         )
     ax.set(xlabel="drop probability p", ylabel="test error, percent", title="Which p: a circle marks the lowest mean")
-    ax.spines[["top", "right"]].set_visible(False)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.output, dpi=90)
-    print(f"wrote {options.output}")
+    save(figure, options.output)
 
 
 if __name__ == "__main__":
