@@ -167,7 +167,7 @@ void bind_family(py::module_& m) {
         py::arg("shape"), py::arg("noise_shape"), py::arg("name").none(false) = "x");
   m.def("bias_dropout_add", &bias_dropout_add, py::arg("x"), py::arg("bias"), py::arg("residual"),
         py::arg("out"), py::arg("p"), py::arg("source"), py::arg("scale"), py::arg("threads"),
-        py::arg("name").none(false) = "x", py::arg("residual_name") = "residual");
+        py::arg("name").none(false) = "x", py::arg("residual_name").none(false) = "residual");
   m.def("blend", &blend, py::arg("state"), py::arg("previous"), py::arg("out"), py::arg("p"),
         py::arg("source"), py::arg("threads"));
   m.def("noise", &noise, py::arg("x"), py::arg("out"), py::arg("kind"), py::arg("sd"),

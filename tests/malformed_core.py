@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import faulthandler
 import itertools
+import re
 import sys
 from typing import Any
 
@@ -30,13 +31,21 @@ ODD: tuple[Any, ...] = (
     np.zeros(3), np.zeros((2, 2), np.float32)[:, ::2], np.zeros(N, np.int32), simdrop.Stream(1),
 )  # fmt: skip
 STREAM = (1, 2, 3)
+NOT_OURS = ("__init__", "_pybind11_conduit_v1_")  # called as the class; of pybind11 itself
 # A valid call of every entry; those without arguments have nothing to be wrong.
 VALID: dict[str, tuple[Any, ...]] = {
+    "Stream": (1, 2),
+    "Stream.__eq__": (simdrop.Stream(1),),
+    "Stream.__reduce__": (),
+    "Stream.__repr__": (),
+    "Stream.next": (),
+    "Stream.restore": ((1, 2),),
+    "Stream.spawn": (3,),
     "active_isa": (),
     "apply": (X, OUT, 0.5, 1, 2, 3, "inverted", 2, (N,)),
     "ask_for_large_pages": (X.ctypes.data, X.nbytes),
     "available_isas": (),
-    "bias_dropout_add": (X, np.ones(N, np.float32), X, OUT, 0.5, STREAM, 2.0, 2),
+    "bias_dropout_add": (X, np.ones(N, np.float32), X, OUT, 0.5, STREAM, 2.0, 2, "x", "residual"),
     "blend": (X, X, OUT, 0.5, STREAM, 2),
     "cache_bytes": (),
     "check_operands": (X, OUT, 2),
@@ -49,18 +58,18 @@ VALID: dict[str, tuple[Any, ...]] = {
         X.ctypes.data, OUT.ctypes.data, (10, 100), (10, 1), 2, 2, 0.5, 1, 2, 2.0, 0.0, 0.0,
     ),
     "get_num_threads": (),
-    "infer": (X, OUT, 0.5, "classic", 2),
+    "infer": (X, OUT, 0.5, "classic", 2, "x"),
     "keep_bits": (N, 0.5, 1, 2, 3, False, 2),
     "keep_bytes": (N, 0.5, 1, 2, 3, False, 2),
     "kept_scale": (0.5, "inverted"),
-    "noise": (X, OUT, 1, 0.5, STREAM, 2),
+    "noise": (X, OUT, 1, 0.5, STREAM, 2, "x"),
     "plane_words": (N, 16, 1, 2, 2),
     "pointer_calls": (),
-    "select": (X, OUT, 0.5, STREAM, 2.0, 1.0, -1.0, 2, (N,), (N,)),
+    "select": (X, OUT, 0.5, STREAM, 2.0, 1.0, -1.0, 2, (N,), (N,), "x"),
     "set_num_threads": (2,),
-    "shape_of": (X,),
+    "shape_of": (X, "x"),
     "shown": (1,),
-    "threshold": (0.5,),
+    "threshold": (0.5, "p"),
     "unsigned_integer": ("n", 1, 10, 0),
     "use_isa": (simdrop.active_isa(),),
 }  # fmt: skip
@@ -90,9 +99,25 @@ def may_be(name: str, place: int, value: Any) -> bool:
     return True
 
 
+def entry(name: str) -> Any:
+    method = name.removeprefix("Stream.")
+    return getattr(_core, name) if method == name else getattr(simdrop.Stream(5), method)
+
+
+def entries() -> set[str]:
+    methods = {f"Stream.{n}" for n, m in vars(_core.Stream).items() if callable(m) and n not in NOT_OURS}
+    return methods | {n for n in dir(_core) if callable(getattr(_core, n)) and not n.startswith("__")}
+
+
+def parameters(name: str) -> list[str]:
+    """Return the parameters that pybind11 names in the first line of an entry's documentation."""
+    documented = _core.Stream.__init__ if name == "Stream" else entry(name)
+    return [p for p in re.findall(r"(\w+): ", (documented.__doc__ or "").partition("\n")[0]) if p != "self"]
+
+
 def attempt(name: str, arguments: tuple[Any, ...]) -> None:
     try:
-        getattr(_core, name)(*arguments)
+        entry(name)(*arguments)
     except REFUSALS:
         pass
     finally:
@@ -102,10 +127,13 @@ def attempt(name: str, arguments: tuple[Any, ...]) -> None:
 
 def main() -> int:
     faulthandler.enable()
-    entries = {n for n in dir(_core) if callable(getattr(_core, n)) and not isinstance(getattr(_core, n), type)}
-    if entries != set(VALID):
-        print(f"entries without a valid call: {entries - set(VALID)}, calls without an entry: {set(VALID) - entries}")
+    if entries() != set(VALID):
+        print(f"without a valid call: {entries() - set(VALID)}, without an entry: {set(VALID) - entries()}")
         return 1
+    for name, valid in VALID.items():
+        if len(valid) < len(parameters(name)):
+            print(f"{name}: arguments {parameters(name)[len(valid) :]} are left to their defaults")
+            return 1
     calls = 0
     before = X.tobytes()
     for name, valid in VALID.items():
