@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "make_plan.hpp"
+
 namespace py = pybind11;
 
 namespace simdrop {
@@ -51,7 +53,7 @@ double probability(py::handle value, const char* name) {
       wrong_type(name, value, kAccepted);
     }
   }
-  if (!(p >= 0.0 && p <= 1.0)) wrong_value(name, value, kAccepted);
+  if (!is_probability(p)) wrong_value(name, value, kAccepted);
   return p;
 }
 

@@ -63,7 +63,7 @@ u64 checked_size(const char* name, const std::vector<i64>& shape) {
 void run(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
          const std::vector<i64>& noise, int dtype, int threads, double p, u64 seed, u64 stream,
          double scale, double shift, double dropped, u64 offset) {
-  require(p >= 0 && p <= 1, "p", p, "0 to 1");
+  require(is_probability(p), "p", p, "0 to 1");
   require(dtype >= 0 && dtype < kDTypes, "dtype", dtype, "0 to 3");
   require(threads >= 1, "threads", threads, "1 and above");
   require(shape.size() <= kMostDimensions, "shape", shape.size(), "64 dimensions at the most");
@@ -73,7 +73,7 @@ void run(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
   require(x != 0, "x", x, "the address of memory");
   require(y != 0, "y", y, "the address of memory");
   const Draw draw{threshold_of(p), seed, stream, offset};
-  if (scale == 0) scale = kept_scale(draw.threshold);
+  if (is_zero(scale)) scale = kept_scale(draw.threshold);
   const Operation operation = select_operation(static_cast<DType>(dtype), scale, shift, dropped);
   const View from = dense(x, static_cast<DType>(dtype), shape);
   const View to = dense(y, static_cast<DType>(dtype), shape);

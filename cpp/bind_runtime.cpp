@@ -3,6 +3,7 @@
 #include "bindings.hpp"
 #include "cpu.hpp"
 #include "dispatch.hpp"
+#include "float_mode.hpp"
 #include "memory.hpp"
 #include "parallel.hpp"
 
@@ -24,6 +25,12 @@ void use_isa(const py::object& name) {
   const char* text = PyUnicode_AsUTF8(name.ptr());
   if (text == nullptr) throw py::error_already_set();  // lone surrogates: a ValueError of its own
   use_table(text);                                     // std::invalid_argument becomes ValueError
+}
+
+// Python's numbers obey the calling thread's floating-point environment too.
+py::object in_usual_mode(const py::object& function, const py::args& arguments) {
+  const FloatMode usual;
+  return function(*arguments);
 }
 
 }  // namespace
@@ -74,6 +81,7 @@ Examples
   m.def(
       "check_threads", [](const py::object& threads) { thread_count(threads); },
       py::arg("threads"));
+  m.def("in_usual_mode", &in_usual_mode, py::arg("function"));
   m.def("cache_bytes", &cache_bytes,
         "Return how many bytes a call may touch before they are taken to be in memory.");
   m.def("cpu_name", &cpu_name, "Return what the processor calls itself; empty if it does not say.");

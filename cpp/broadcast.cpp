@@ -67,7 +67,7 @@ class Worker {
         pattern_(pattern),
         in_place_(x.data == y.data),
         traffic_(traffic_of(x.size() * item_, in_place_)),
-        leave_kept_(operation.scale == 1.0 && operation.shift == 0.0),
+        leave_kept_(leaves_kept(operation)),
         dense_y_(step_[1] == static_cast<i64>(item_)) {
     std::fill(std::begin(ones_), std::end(ones_), ~u64{0});
     // the dropped value, made by the kernel that makes it everywhere else

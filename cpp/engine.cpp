@@ -190,7 +190,7 @@ void strided(const Plan& plan, u64 first, DType dtype, const Operation& operatio
 bool copy_or_clear(u64 threshold, const Operation& operation, const View& x, const View& y,
                    int threads) {
   const bool clear = threshold == kOne;
-  const bool copy = threshold == 0 && operation.scale == 1.0 && operation.shift == 0.0;
+  const bool copy = threshold == 0 && leaves_kept(operation);
   if (operation.op == Op::affine ? !copy : operation.op != Op::scale || !(clear || copy))
     return false;
   if (copy && x.data == y.data) return true;

@@ -53,13 +53,17 @@ class FloatMode {
   bool unusual_;
 };
 
-// A function in the usual mode, whatever the caller's. The work is not inlined: a compiler takes
-// arithmetic for independent of the mode, and might move it out of the guard.
+// A function in the usual mode, whatever the caller's. A compiler takes arithmetic for independent
+// of the mode and may move it out of the guard, and so it may a call of a function that touches no
+// memory (clang does). So the work is not inlined, and holds something that must stay in its place.
 template <auto kFunction>
 struct InUsualMode;
 template <class Result, class... Arguments, Result (*kFunction)(Arguments...)>
 struct InUsualMode<kFunction> {
-  SIMDROP_NOINLINE static Result work(Arguments... arguments) { return kFunction(arguments...); }
+  SIMDROP_NOINLINE static Result work(Arguments... arguments) {
+    asm volatile("" ::: "memory");
+    return kFunction(arguments...);
+  }
   static Result call(Arguments... arguments) {
     const FloatMode usual;
     return work(arguments...);

@@ -1,7 +1,5 @@
 #include "make_plan.hpp"
 
-#include <cmath>
-
 #include "float_mode.hpp"
 
 namespace simdrop {
@@ -33,12 +31,16 @@ double kept_scale(u64 threshold, bool classic) {
 Operation select_operation(DType dtype, double scale, double shift, double dropped) {
   Operation operation;
   operation.scale = scale;
-  const bool plain = shift == 0 && dropped == 0 && !std::signbit(dropped);
+  const bool plain = is_zero(shift) && std::bit_cast<u64>(dropped) == 0;
   if (plain && InUsualMode<&is_positive>::call(dtype, scale)) return operation;
   operation.op = Op::affine;
-  operation.shift = shift == 0 ? -0.0 : shift;
+  operation.shift = is_zero(shift) ? -0.0 : shift;
   operation.dropped = dropped;
   return operation;
+}
+
+bool leaves_kept(const Operation& operation) {
+  return operation.scale == 1.0 && is_zero(operation.shift);
 }
 
 double keep_probability(u64 threshold) {

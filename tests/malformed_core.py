@@ -58,6 +58,7 @@ VALID: dict[str, tuple[Any, ...]] = {
         X.ctypes.data, OUT.ctypes.data, (10, 100), (10, 1), 2, 2, 0.5, 1, 2, 2.0, 0.0, 0.0,
     ),
     "get_num_threads": (),
+    "in_usual_mode": (abs, -1),
     "infer": (X, OUT, 0.5, "classic", 2, "x"),
     "keep_bits": (N, 0.5, 1, 2, 3, False, 2),
     "keep_bytes": (N, 0.5, 1, 2, 3, False, 2),

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import functools
+import itertools
 import platform
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,67 +17,140 @@ import pytest
 import simdrop
 from helpers import assert_same_bits
 
-# <fenv.h> of glibc: FE_TONEAREST, FE_DOWNWARD, FE_UPWARD, FE_TOWARDZERO
-ROUNDING = {
-    "x86_64": {"nearest": 0, "down": 0x400, "up": 0x800, "to zero": 0xC00},
-    "aarch64": {"nearest": 0, "up": 0x400000, "down": 0x800000, "to zero": 0xC00000},
-}.get(platform.machine(), {})
+
+class Environment86(ctypes.Structure):
+    """``fenv_t`` of x86-64: the state of the x87, then MXCSR."""
+
+    _fields_ = (("x87", ctypes.c_uint8 * 28), ("control", ctypes.c_uint32))
+    # bits 13 and 14 are the rounding mode, 15 flushes results, 6 reads denormals as zeros, 0 to 5 are flags
+    MODES = {  # noqa: RUF012 (ctypes' classes)
+        (rounding, flush): 0x1F80 | number << 13 | bits
+        for (number, rounding), (flush, bits) in itertools.product(
+            enumerate(("nearest", "down", "up", "to zero")), (("kept", 0), ("flushed", 0x8040))
+        )
+    }
+    FLAGS = 0x3F
+
+
+class EnvironmentArm(ctypes.Structure):
+    """``fenv_t`` of AArch64: FPCR and FPSR."""
+
+    _fields_ = (("control", ctypes.c_uint32), ("flags", ctypes.c_uint32))
+    MODES = {  # noqa: RUF012 (ctypes' classes)
+        (rounding, flush): number << 22 | bits
+        for (number, rounding), (flush, bits) in itertools.product(
+            enumerate(("nearest", "up", "down", "to zero")), (("kept", 0), ("flushed", 1 << 24))
+        )
+    }
+    FLAGS = 0
+
+
+Environment: Any = {"x86_64": Environment86, "aarch64": EnvironmentArm}.get(platform.machine())
 pytestmark = pytest.mark.skipif(
-    platform.system() != "Linux" or not ROUNDING, reason="the numbers of the rounding modes are glibc's"
+    platform.system() != "Linux" or Environment is None, reason="fenv_t is that of Linux on x86-64 and AArch64"
 )
+MODES = Environment.MODES if Environment else {}
 
 
-@pytest.fixture(params=list(ROUNDING))
-def rounding(request: pytest.FixtureRequest) -> Iterator[Callable[[Callable[[], Any]], Any]]:
-    """Run a function under a rounding mode; everything around it runs in the usual one."""
+def under(control: int, function: Callable[[], Any]) -> Any:
+    """Run a function in another environment and prove that it was left alone; all around it runs in the usual one."""
     libm = ctypes.CDLL(ctypes.util.find_library("m") or "libm.so.6")
-    mode = ROUNDING[request.param]
-
-    def under(function: Callable[[], Any]) -> Any:
-        assert libm.fesetround(mode) == 0
-        try:
-            result = function()
-            assert libm.fegetround() == mode, "the caller's mode was not left alone"
-        finally:
-            libm.fesetround(0)
-        return result
-
-    yield under
-    assert libm.fegetround() == 0
+    here = Environment()
+    assert libm.fegetenv(ctypes.byref(here)) == 0
+    usual = here.control
+    here.control = control
+    assert libm.fesetenv(ctypes.byref(here)) == 0
+    try:
+        result = function()
+    finally:
+        libm.fegetenv(ctypes.byref(here))
+        found, here.control = here.control, usual
+        libm.fesetenv(ctypes.byref(here))
+    assert found & ~Environment.FLAGS == control, "the caller's environment was not left alone"
+    return result
 
 
 N = 2**18 + 77  # two threads get some
-CALLS: dict[str, Callable[[Any, int], Any]] = {
-    "dropout": lambda x, threads: simdrop.dropout(x, 0.1, rng=1, threads=threads),
-    "float16": lambda x, threads: simdrop.dropout(x.astype(np.float16), 0.3, rng=1, threads=threads),
-    "strided": lambda x, threads: simdrop.dropout(x[::2], 0.3, rng=1, threads=threads),
-    "transposed": lambda x, threads: simdrop.dropout(x[: 512 * 512].reshape(512, 512).T, 0.3, rng=1, threads=threads),
-    "classic": lambda x, threads: simdrop.dropout(x, 0.3, training=False, scaling="classic", threads=threads),
-    "select": lambda x, threads: simdrop.Mask(x.shape, 0.3, seed=1).select(
-        x, scale=1.1, shift=0.1, dropped=-0.3, threads=threads
+TINY = 5e-324
+# Numbers that round, the same as denormals, and denormals that only a float64 can be.
+LINE = np.linspace(-3, 3, N)
+X32 = np.concatenate([LINE, LINE * 1e-39]).astype(np.float32)[N // 2 : N // 2 + N]
+X16 = (LINE * 1e-5).astype(np.float16)
+X64 = np.where(np.arange(N) % 2 == 0, LINE, TINY)
+SQUARE = X32[: 512 * 512].reshape(512, 512)
+SQUARE64 = SQUARE.astype(np.float64)
+IMAGES = LINE[: 8 * 4 * 16 * 16].reshape(8, 4, 16, 16)
+SHARES = [k / 97 for k in range(98)]  # Python's division rounds too
+MASK = simdrop.Mask(X64.shape, 0.3, seed=1)
+CALLS: dict[str, Callable[[int], Any]] = {
+    "dropout": lambda threads: simdrop.dropout(X32, 0.1, rng=1, threads=threads),
+    "float16": lambda threads: simdrop.dropout(X16, 0.3, rng=1, threads=threads),
+    "float64": lambda threads: simdrop.dropout(X64, 0.3, rng=1, threads=threads),
+    "strided": lambda threads: simdrop.dropout(X32[::2], 0.3, rng=1, threads=threads),
+    "transposed": lambda threads: simdrop.dropout(SQUARE.T, 0.3, rng=1, threads=threads),
+    "classic": lambda threads: simdrop.dropout(X32, 0.3, training=False, scaling="classic", threads=threads),
+    "select": lambda threads: MASK.select(X32, scale=1.1, shift=0.1, dropped=-0.3, threads=threads),
+    "denormals": lambda threads: MASK.select(X64, scale=1.0, shift=TINY, dropped=TINY, threads=threads),
+    "all kept": lambda threads: simdrop.Mask(X64.shape, 0.0, seed=1).select(X64, shift=TINY, threads=threads),
+    "channels": lambda threads: simdrop.dropout(SQUARE, 0.3, rng=1, noise_shape=(None, 1), threads=threads),
+    "rows": lambda threads: simdrop.Mask(SQUARE.shape, 0.3, seed=1, noise_shape=(512, 1)).select(
+        SQUARE64, shift=TINY, dropped=TINY, threads=threads
     ),
-    "channels": lambda x, threads: simdrop.dropout(x[:-77].reshape(64, -1), 0.3, rng=1, noise_shape=(None, 1)),
-    "bias": lambda x, threads: simdrop.bias_dropout_add(x, None, x, 0.3, rng=1, threads=threads),
-    "noise": lambda x, threads: simdrop.gaussian_noise(x, 0.3, rng=1, threads=threads),
-    "normal": lambda x, threads: simdrop.normal(x.shape, rng=1, threads=threads),
+    "bias": lambda threads: simdrop.bias_dropout_add(X32, None, X32, 0.3, rng=1, threads=threads),
+    "zoneout": lambda threads: simdrop.zoneout(X32, X32[::-1], 0.3, rng=1, threads=threads),
+    "alpha": lambda threads: simdrop.alpha_dropout(X64, 0.3, rng=1, threads=threads),
+    "gaussian": lambda threads: simdrop.gaussian_dropout(X64, 0.15, rng=1, threads=threads),
+    "blocks": lambda threads: simdrop.drop_block2d(IMAGES, 0.1, 3, rng=1, threads=threads),
+    "noise": lambda threads: simdrop.gaussian_noise(X32, 0.3, rng=1, threads=threads),
+    "normal": lambda threads: simdrop.normal(N, rng=1, threads=threads),
+    "bits": lambda threads: simdrop.bernoulli(0.3, N, rng=1, threads=threads),
+    "count": lambda threads: np.array(MASK.count_kept(threads=threads)),
 }
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", CALLS)
-def test_the_rounding_mode_reaches_no_result(
-    isa: str, rounding: Callable[[Callable[[], Any]], Any], name: str, threads: int
-) -> None:
-    x = np.linspace(-3, 3, N).astype(np.float32)
-    expected = CALLS[name](x, 1)
-    assert_same_bits(rounding(lambda: CALLS[name](x, threads)), expected, name)
+def test_the_environment_reaches_no_result(isa: str, name: str) -> None:
+    expected = CALLS[name](1)
+    for (mode, control), threads in itertools.product(MODES.items(), (1, 2)):
+        got = under(control, functools.partial(CALLS[name], threads))
+        assert_same_bits(got, expected, f"{name}, {mode}, {threads} threads")
 
 
-def test_the_rounding_mode_reaches_no_threshold(rounding: Callable[[Callable[[], Any]], Any]) -> None:
-    for p in (0.1, 0.3, 1 / 3, 0.7):
-        expected = simdrop.Mask(8, p, seed=1)
-        got = rounding(functools.partial(simdrop.Mask, 8, p, seed=1))
-        assert (got.threshold, got.scale) == (expected.threshold, expected.scale)
+def test_the_environment_reaches_no_number() -> None:
+    def numbers() -> list[Any]:
+        return [(m.threshold, m.p, m.scale) for m in (simdrop.Mask(8, p, seed=1) for p in SHARES)] + [
+            (d.scale, d.shift, d.dropped)
+            for _, d in (simdrop.alpha_dropout(X32[:8], p, rng=1, return_drawn=True) for p in SHARES)
+        ]
+
+    expected = numbers()
+    for mode, control in MODES.items():
+        assert under(control, numbers) == expected, mode
+
+
+def test_a_denormal_below_zero_is_refused_where_it_reads_as_zero() -> None:
+    def refused() -> bool:
+        with pytest.raises(ValueError, match="p: got -"):
+            simdrop.Mask(8, -TINY, seed=1)
+        return True
+
+    assert all(under(control, refused) for control in MODES.values())
+
+
+def test_workers_that_start_in_another_environment() -> None:
+    """A thread inherits the environment of the one that starts it, and keeps it."""
+    code = """
+import numpy as np, simdrop
+from test_float_environment import MODES, X32, under
+for control in MODES.values():
+    call = lambda threads: simdrop.dropout(X32, 0.1, rng=1, threads=threads)
+    expected = call(1)
+    for _ in range(20):
+        assert under(control, lambda: call(2)).tobytes() == expected.tobytes()
+        assert call(2).tobytes() == expected.tobytes()
+"""
+    folder = str(__file__).rpartition("/")[0]
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=folder)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

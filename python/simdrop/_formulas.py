@@ -1,4 +1,7 @@
-"""Formulas of the family that NumPy's and PyTorch's part have in common. They know numbers only."""
+"""Formulas of the family that NumPy's and PyTorch's part have in common. They know numbers only.
+
+They round: where the last bit reaches a result, they are called through ``_core.in_usual_mode``.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,11 @@ def selu_values(p: float) -> tuple[float, float, float]:
     a = 1 / math.sqrt((1 - p) * (1 + p * SELU_LIMIT**2))
     b = -a * SELU_LIMIT * p
     return a, b, a * SELU_LIMIT + b
+
+
+def dropout_sd(p: float) -> float:
+    """Return the standard deviation of inverted dropout's factor, for `p` below 1."""
+    return math.sqrt(p / (1 - p))
 
 
 def block_gamma(p: float, size: int, sides: Sequence[int], gamma_scale: float = 1.0) -> float:

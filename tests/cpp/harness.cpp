@@ -15,6 +15,7 @@
 #include "hostile.hpp"
 #include "inputs.hpp"
 #include "make_plan.hpp"
+#include "numbers.hpp"
 
 namespace {
 
@@ -202,32 +203,6 @@ void check_words(Checker& checker, const KernelTable& table) {
           checker.words(table, source, plane, first, n, {});
 }
 
-// Thresholds from p, where rounding matters.
-bool thresholds_are_right() {
-  const double half = std::ldexp(1.0, -41);
-  const struct {
-    double p;
-    uint64_t expected;
-  } cases[] = {
-      {0.0, 0},
-      {1.0, uint64_t{1} << 40},
-      {0.5, uint64_t{1} << 39},
-      {0.1, kTenth},
-      {half, 0},                       // a tie, to even
-      {3 * half, 2},                   // a tie, to even
-      {std::nextafter(half, 1.0), 1},  // just above a tie
-      {5e-324, 0},                     // the smallest double
-      {std::nextafter(1.0, 0.0), uint64_t{1} << 40},
-  };
-  bool right = true;
-  for (const auto& c : cases)
-    if (simdrop::threshold_of(c.p) != c.expected) {
-      std::fprintf(stderr, "FAILED: threshold of %.17g\n", c.p);
-      right = false;
-    }
-  return right;
-}
-
 // Billions of elements a second, the best of several runs, in an array that fits into L2.
 void time_kernels(const KernelTable& table) {
   constexpr uint64_t n = uint64_t{1} << 16;
@@ -308,7 +283,7 @@ int main(int argc, char** argv) {
     for (const KernelTable* table : simdrop::available_tables()) time_kernels(*table);
     return 0;
   }
-  bool good = thresholds_are_right();
+  bool good = harness::numbers_are_right();
   Checker checker(kCapacity);
   Digests first{}, first_quick{};
   uint64_t family_failures = 0;

@@ -137,5 +137,5 @@ def _alpha(
     return_drawn: bool,
     threads: int | None,
 ) -> Any:
-    values = selu_values(1 - keep_probability(p))
+    values = _core.in_usual_mode(selu_values, 1 - keep_probability(p))
     return draw(x, p, rng, bits, out=out, training=training, values=values, return_drawn=return_drawn, threads=threads)

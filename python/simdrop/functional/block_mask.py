@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import truediv
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -111,7 +112,7 @@ class BlockMask(Drawn):
             return copied(x, out, threads, name)
         dropped = self._dropped(threads)
         kept = dropped.size - int(np.count_nonzero(dropped))
-        scale = dropped.size / kept if kept else 1.0
+        scale = _core.in_usual_mode(truediv, dropped.size, kept) if kept else 1.0
         result = _core.select(x, out, 0.0, (0, 0, 0), scale, 0.0, 0.0, threads, shape, shape, name)[0]
         target = np.asarray(result)
         np.copyto(target, target.dtype.type(0), where=dropped)

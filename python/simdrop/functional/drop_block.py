@@ -199,7 +199,7 @@ def _drop_block(
     bits = (shape[0], 1 if shared_channels else shape[1], *(max(0, n - size + 1) for n in sides))
     if training:
         _core.check_operands(x, out, threads)
-        gamma = block_gamma(float(p), size, sides, factor)
+        gamma = _core.in_usual_mode(block_gamma, float(p), size, sides, factor)
         stream = as_stream(rng)
         blocks = BlockMask(shape, size, Mask(bits, gamma, seed=stream.seed, stream=stream.next()))
     else:

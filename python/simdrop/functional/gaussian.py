@@ -13,6 +13,7 @@ from simdrop import _core
 from simdrop._arrays import require_shape
 from simdrop._draw import copied, keep_probability
 from simdrop._drawn import Drawn, as_flag, checked, drawn_value
+from simdrop._formulas import dropout_sd
 from simdrop._rng import RNG, as_stream
 from simdrop._shapes import Shape, as_shape
 from simdrop._types import ArrayLike, No, Options, T, Yes
@@ -169,7 +170,8 @@ def gaussian_dropout(
     drop = 1 - keep_probability(p)
     if drop == 1:
         raise ValueError(f"p: got {p!r}; accepted: a real number from 0 up to, but not including, 1")
-    return _noisy(x, math.sqrt(drop / (1 - drop)), True, rng, out, training, return_drawn, threads)
+    sd = _core.in_usual_mode(dropout_sd, drop)
+    return _noisy(x, sd, True, rng, out, training, return_drawn, threads)
 
 
 @overload
