@@ -173,3 +173,24 @@ def test_docstrings(name: str, thing: Any) -> None:
         report: list[str] = []
         result = doctest.DocTestRunner(optionflags=flags).run(test, out=report.append)
         assert result.failed == 0, "".join(report)
+
+
+def test_names_are_found_whether_their_module_has_been_loaded_or_not() -> None:
+    """In a process of its own each: a name that nobody has used yet, and what is loaded before it is."""
+    script = """
+import sys, simdrop
+loaded = [name for name in sys.modules if name.startswith("simdrop")]
+assert "simdrop.layers" not in loaded and "simdrop.functional.attention" not in loaded, loaded
+assert set(simdrop.__all__) <= set(dir(simdrop))
+for name in simdrop.__all__:
+    assert getattr(simdrop, name) is getattr(simdrop, name), name
+from simdrop import layers, zoneout, Noise
+assert simdrop.layers is layers and simdrop.zoneout is zoneout
+try:
+    simdrop.no_such_name
+except AttributeError as error:
+    assert "no_such_name" in str(error)
+else:
+    raise AssertionError("a name that is not there was found")
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
