@@ -198,20 +198,6 @@ def test_generator_and_rng_arguments() -> None:
         st.dropout(x, 1.5)
 
 
-def test_function_transforms_get_pytorchs_own() -> None:
-    x = torch.randn(4, 100)
-    calls = st.kernel_calls()
-    same = torch.vmap(lambda x: F.dropout(x, 0.5) != 0, randomness="same")(torch.ones(4, 100))
-    assert all(torch.equal(row, same[0]) for row in same)
-    different = torch.vmap(lambda x: st.dropout(x, 0.5) != 0, randomness="different")(torch.ones(4, 100))
-    assert not torch.equal(different[0], different[1])
-    with pytest.raises(RuntimeError, match="randomness"):
-        torch.vmap(lambda x: x + F.dropout(torch.ones(100), 0.5))(x)
-    gradient = torch.func.grad(lambda x: F.dropout(x, 0.5).sum())(torch.ones(100))
-    assert set(gradient.tolist()) == {0.0, 2.0}
-    assert st.kernel_calls() == calls
-
-
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # PyTorch's own, of torch.jit
 def test_forward_mode_gives_the_tangent_of_the_same_mask() -> None:
     x = torch.ones(100)

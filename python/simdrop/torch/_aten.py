@@ -6,16 +6,19 @@ What is not taken goes to PyTorch's own implementation, which stays registered u
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
+from simdrop._formulas import SELU_LIMIT, selu_values
 from simdrop.torch import _forms
 from simdrop.torch._attention import attention, serves
-from simdrop.torch._autograd import drop, drop_with_mask
-from simdrop.torch._engines import Engine, Kernels
-from simdrop.torch._memory import Draw, is_plain, takes
+from simdrop.torch._autograd import drop, drop_with_mask, replace
+from simdrop.torch._composed import composes, fresh_seed, is_known, is_recorded
+from simdrop.torch._engines import Composed, Engine, Kernels, Traced
+from simdrop.torch._memory import Draw, is_plain, takes, transforms
+from simdrop.torch._ops import seed_tensor
 from simdrop.torch._random import next_seed
 
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
@@ -48,7 +51,64 @@ def _draw(p: float) -> Draw:
     return Draw(p, next_seed()) if p < 1 else Draw(1.0, 0)
 
 
-_dropout_op = torch.ops.aten.dropout.default
+class _Operator(NamedTuple):
+    """One of PyTorch's operators (input, p, train), and what serves it."""
+
+    op: Any
+    form: Form
+    inplace: bool = False
+    dimensions: int = 0  # at least
+
+    def composed(self, x: Tensor, p: float, train: bool) -> Tensor:
+        """Do it with a tensor that the kernels do not take, or pass it on."""
+        engine: Engine
+        active = train and _serving and 0 < p <= 1 and x.dim() >= self.dimensions
+        if active and composes(x) and x.numel():
+            engine = Composed(fresh_seed() if p < 1 else 0)
+        elif active and not transforms() and is_known(x) and is_recorded():
+            engine = Traced(seed_tensor())
+        else:
+            return _own(self.op, x, p, train)
+        y = self.form(engine, x, p)
+        return replace(x, y) if self.inplace else y
+
+    def transformed(self, x: Tensor, p: float, train: bool) -> Tensor:
+        """Do it under function transforms, all of which are still to come."""
+        if not train or not 0 < p <= 1 or x.dim() < self.dimensions or not x.numel():
+            return _own(self.op, x, p, train)
+        if not _serving or not composes(x):
+            y = self.own_transformed(x, p)
+        else:
+            y = self.form(Composed(fresh_seed() if p < 1 else 0), x, p)
+        return replace(x, y) if self.inplace else y
+
+    def own_transformed(self, x: Tensor, p: float) -> Tensor:
+        """Do it as PyTorch does it there: a random number is a new tensor, of which transforms may make a batch."""
+        if p == 1:
+            return x * x.new_zeros(())
+        if x.is_cuda and self.form is _forms.elementwise:
+            return torch.native_dropout(x, p, True)[0]
+        feature = self.dimensions == 2
+        like = torch.empty((), dtype=x.dtype, device=x.device)
+        shape = (*x.shape[:2], *(1,) * (x.dim() - 2)) if feature else x.shape
+        noise = torch.bernoulli(like.new_empty(shape) if feature else like.expand(shape), 1 - p)
+        if self.form not in (_forms.alpha, _forms.feature_alpha):
+            return x * (noise / (1 - p))
+        scale, shift, _ = selu_values(p)
+        return x * (noise * scale) + ((noise - 1) * (-SELU_LIMIT * scale) + shift)
+
+
+_OPERATORS = {
+    "dropout": _Operator(torch.ops.aten.dropout.default, _forms.elementwise),
+    "dropout_": _Operator(torch.ops.aten.dropout_.default, _forms.elementwise, True),
+    "feature_dropout": _Operator(torch.ops.aten.feature_dropout.default, _forms.feature, False, 2),
+    "feature_dropout_": _Operator(torch.ops.aten.feature_dropout_.default, _forms.feature, True, 2),
+    "alpha_dropout": _Operator(torch.ops.aten.alpha_dropout.default, _forms.alpha),
+    "alpha_dropout_": _Operator(torch.ops.aten.alpha_dropout_.default, _forms.alpha, True),
+    "feature_alpha_dropout": _Operator(torch.ops.aten.feature_alpha_dropout.default, _forms.feature_alpha, False, 2),
+    "feature_alpha_dropout_": _Operator(torch.ops.aten.feature_alpha_dropout_.default, _forms.feature_alpha, True, 2),
+}
+_composed_dropout = _OPERATORS["dropout"].composed
 
 
 def dropout(x: Tensor, p: float, train: bool) -> Tensor:
@@ -57,19 +117,18 @@ def dropout(x: Tensor, p: float, train: bool) -> Tensor:
         return drop(x, _draw(p))
     if not train and 0 <= p <= 1:
         return x
-    return _own(_dropout_op, x, p, train)
+    return _composed_dropout(x, p, train)
 
 
-def _kernel(name: str, form: Form, inplace: bool, dimensions: int = 0) -> Kernel:
+def _kernel(operator: _Operator) -> Kernel:
     """Return the kernel of an operator (input, p, train)."""
-    op = getattr(torch.ops.aten, name).default
+    form, inplace, dimensions = operator[1:]
 
     def kernel(x: Tensor, p: float, train: bool) -> Tensor:
         if train and _serving and 0 < p <= 1 and takes(x) and x.numel() and x.dim() >= dimensions:
             return form(Kernels(next_seed() if p < 1 else 0, 0, inplace), x, p)
-        return _own(op, x, p, train)
+        return operator.composed(x, p, train)
 
-    kernel.__name__ = kernel.__qualname__ = name
     return kernel
 
 
@@ -92,6 +151,14 @@ def scaled_dot_product_attention(
         return attention(query, key, value, attn_mask, is_causal, scale, _draw(dropout_p))
     args = query, key, value, attn_mask, dropout_p, is_causal
     return _own(_attention_op, *args, scale=scale, **more)
+
+
+_attention_math_op = torch.ops.aten._scaled_dot_product_attention_math.default
+
+
+def attention_math(*args: Any, **kwargs: Any) -> Any:
+    """aten::_scaled_dot_product_attention_math under function transforms, where it is composed as it is everywhere."""
+    return _own(_attention_math_op, *args, **kwargs)
 
 
 _native_dropout_op = torch.ops.aten.native_dropout.default
@@ -125,21 +192,20 @@ def native_dropout_backward(gradient: Tensor, mask: Tensor, scale: float) -> Ten
 
 
 _both: dict[str, Kernel] = {
+    **{name: _kernel(operator) for name, operator in _OPERATORS.items()},
     "dropout": dropout,
-    "dropout_": _kernel("dropout_", _forms.elementwise, True),
-    "feature_dropout": _kernel("feature_dropout", _forms.feature, False, 2),
-    "feature_dropout_": _kernel("feature_dropout_", _forms.feature, True, 2),
-    "alpha_dropout": _kernel("alpha_dropout", _forms.alpha, False),
-    "alpha_dropout_": _kernel("alpha_dropout_", _forms.alpha, True),
-    "feature_alpha_dropout": _kernel("feature_alpha_dropout", _forms.feature_alpha, False, 2),
-    "feature_alpha_dropout_": _kernel("feature_alpha_dropout_", _forms.feature_alpha, True, 2),
     "scaled_dot_product_attention": scaled_dot_product_attention,
 }
 
-# What `install` registers: dispatch key, name of the operator, kernel. CPU is what inference mode reaches.
+# What `install` registers: dispatch key, name of the operator, kernel. CPU is what inference mode reaches. The third
+# key is where PyTorch composes its dropout under function transforms; attention is composed there so that the dropout
+# inside of it arrives there too.
 KERNELS: tuple[tuple[str, str, Kernel], ...] = (
     *(("AutogradCPU", name, kernel) for name, kernel in _both.items()),
     *(("CPU", name, kernel) for name, kernel in _both.items()),
+    *(("FuncTorchDynamicLayerFrontMode", name, operator.transformed) for name, operator in _OPERATORS.items()),
+    ("FuncTorchDynamicLayerFrontMode", "scaled_dot_product_attention", scaled_dot_product_attention),
+    ("FuncTorchDynamicLayerFrontMode", "_scaled_dot_product_attention_math", attention_math),
     ("AutogradCPU", "native_dropout", native_dropout),
     ("CPU", "native_dropout", native_dropout_below),
     ("CPU", "native_dropout_backward", native_dropout_backward),

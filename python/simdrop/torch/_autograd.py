@@ -7,14 +7,17 @@ backward pass calls it again, and derivatives of any order follow.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.autograd.graph import increment_version
 
 from simdrop.torch._alone import KNOWABLE, Counts, counts, current_node
+from simdrop.torch._composed import composed
 from simdrop.torch._memory import (
     AnyDraw,
     Draw,
@@ -28,7 +31,7 @@ from simdrop.torch._memory import (
     is_plain,
     keep_mask,
     layout_of,
-    noise,
+    transforms,
 )
 
 _recording = torch.is_grad_enabled
@@ -82,6 +85,7 @@ class _DropWithMask(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
         y = dropped(x, draw)
         mask = keep_mask(y, draw)
+        ctx.mask = weakref.ref(mask)
         ctx.numbers = (draw, layout_of(y))
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(mask)
@@ -89,6 +93,13 @@ class _DropWithMask(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None, _: Any) -> tuple[Tensor | None, None]:
+        mask = ctx.mask()  # it is not needed, but whoever changed it meant something by that, and PyTorch refuses
+        if mask is not None and mask._version:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"[{mask.type()} {list(mask.shape)}], which is output 1 of native_dropout, is at version "
+                f"{mask._version}; expected version 0 instead."
+            )
         return _backward(ctx, gradient), None
 
 
@@ -103,6 +114,7 @@ class _Multiply(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
+        _refuse_again(ctx)
         return None if gradient is None else multiply(gradient, ctx.factors), None
 
 
@@ -116,6 +128,7 @@ class _MultiplyInPlace(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
+        _refuse_again(ctx)
         return None if gradient is None else multiply(gradient, ctx.factors), None
 
 
@@ -164,14 +177,20 @@ def _measure() -> None:
         _alone = frozenset(first)
 
 
+def _refuse_again(ctx: Any) -> None:
+    """Raise PyTorch's error if the graph has been freed: it comes with asking for saved tensors, if only for none."""
+    ctx.saved_tensors  # noqa: B018
+
+
 def _backward(ctx: Any, gradient: Tensor | None) -> Tensor | None:
+    _refuse_again(ctx)
     if gradient is None:
         return None
     draw: AnyDraw
     layout: Layout
     draw, layout = ctx.numbers
-    if not is_plain(gradient):  # a batch of gradients under vmap, a subclass: PyTorch multiplies
-        return gradient * noise(gradient.shape, gradient.dtype, draw, layout)
+    if not is_plain(gradient) or forward_ad._current_level >= 0 or transforms():
+        return composed(gradient, draw, layout)  # a batch of gradients, a dual tensor, a subclass
     if _recording():
         return _drop(gradient, draw, layout) if gradient.requires_grad else dropped_as(gradient, draw, layout)
     if gradient.numel() >= _LARGE and has_layout(gradient, layout):
@@ -200,6 +219,7 @@ def drop_with_mask(x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
 
 def drop_(x: Tensor, draw: AnyDraw) -> Tensor:
     """Change a plain tensor in place by PyTorch's rules."""
+    refuse_inference(x)
     graph = x.requires_grad and _recording()
     if not is_dense(x) or (graph and (x.is_leaf or x._is_view())):
         return x.copy_(drop(x, draw))  # which knows leaves, views and shared elements, and refuses before it writes
@@ -211,15 +231,28 @@ def drop_(x: Tensor, draw: AnyDraw) -> Tensor:
     return x
 
 
+def refuse_inference(x: Tensor) -> None:
+    """Raise PyTorch's error if `x` may not be changed here; PyTorch itself raises it when it has been changed."""
+    if x.is_inference() and not torch.is_inference_mode_enabled():
+        x.as_strided((0,), (1,)).zero_()
+
+
+def replace(x: Tensor, y: Tensor) -> Tensor:
+    """Change `x` to `y` by PyTorch's rules."""
+    refuse_inference(x)
+    return x.copy_(y)
+
+
 def multiply(x: Tensor, factors: Factors) -> Tensor:
     """Return x times factors that can be made again from their numbers."""
-    if x.requires_grad and _recording() and is_plain(x):
+    if x.requires_grad and _recording() and is_plain(x) and forward_ad._current_level < 0:
         return _multiply(x, factors)
     return _product(x, factors())
 
 
 def multiply_(x: Tensor, factors: Factors) -> Tensor:
     """Do the same in place by PyTorch's rules."""
+    refuse_inference(x)
     if not (x.requires_grad and _recording()):
         return x.mul_(factors())
     if x.is_leaf or x._is_view():

@@ -1,4 +1,4 @@
-"""Three ways to run a form of dropout: by the kernels, as traceable operators, or by PyTorch alone.
+"""Four ways to run a form of dropout: by the kernels, with their masks, as traceable operators, or by PyTorch alone.
 
 The forms (_forms.py) are written once, in terms of what an engine does.
 """
@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from simdrop.torch._autograd import Factors, drop, drop_, multiply, multiply_
+from simdrop.torch._composed import composed, factor, kept, layout_like
 from simdrop.torch._memory import AnyDraw, Draw, SharedDraw, noise
 from simdrop.torch._ops import dropout_op, order_of
 
@@ -62,7 +63,7 @@ class Kernels:
         return multiply_(x, factors) if self.inplace else multiply(x, factors)
 
 
-class _Composed:
+class _Arithmetic:
     """What the engines without kernels share: PyTorch's own arithmetic, never in place."""
 
     def elementwise(self, x: Tensor, p: float, scale: float) -> Tensor:
@@ -85,7 +86,25 @@ class _Composed:
         return (x * factors()).to(x.dtype)
 
 
-class Traced(_Composed):
+class Composed(_Arithmetic):
+    """Masks of the kernels, and PyTorch's arithmetic with them; see _composed.py."""
+
+    def __init__(self, seed: int | Tensor, stream: int = 0) -> None:
+        self.seed = seed
+        self.stream = stream
+
+    def drop(self, x: Tensor, p: float, shape: Shape | None = None, affine: Affine | None = None) -> Tensor:
+        single = Draw(p, 0, self.stream, *(affine or ()))
+        draw: AnyDraw = single if shape is None else SharedDraw(single, shape)
+        return composed(x, draw, layout_like(x), self.seed)
+
+    def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
+        draw = Draw(p, 0, self.stream, scale)
+        made = kept(shape, draw, self.seed, None).to(wide(x.dtype)) * factor(draw)
+        return lambda: made
+
+
+class Traced(_Arithmetic):
     """Operators that torch.compile and torch.export record; the seed is a tensor."""
 
     def __init__(self, seed: Tensor) -> None:
@@ -99,7 +118,7 @@ class Traced(_Composed):
         return lambda: dropout_op(ones, self.seed, p, scale, list(range(len(shape))))
 
 
-class Own(_Composed):
+class Own(_Arithmetic):
     """PyTorch alone: other devices and types, subclasses, function transforms."""
 
     def elementwise(self, x: Tensor, p: float, scale: float) -> Tensor:

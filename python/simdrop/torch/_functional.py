@@ -8,24 +8,19 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensor
 
 from simdrop._rng import RNG
 from simdrop.torch import _forms
-from simdrop.torch._engines import Engine, Kernels, Own, Traced
-from simdrop.torch._memory import is_plain, takes
+from simdrop.torch._autograd import replace
+from simdrop.torch._composed import composes, fresh_seed, is_known, is_traced
+from simdrop.torch._engines import Composed, Engine, Kernels, Own, Traced
+from simdrop.torch._memory import takes, transforms
 from simdrop.torch._ops import seed_tensor
 from simdrop.torch._random import numbers
 
 _Form = Callable[[Engine, Tensor, float], Tensor]
 _compiling = torch.compiler.is_compiling
 _modes = torch._C._len_torch_dispatch_stack
-_transforms = torch._C._are_functorch_transforms_active
-
-
-def _is_traced(x: Tensor) -> bool:
-    """Return whether a mode records what happens to `x`, instead of or beside letting it happen."""
-    return _modes() > 0 and not _transforms() and (is_plain(x) or isinstance(x, FakeTensor))
 
 
 @torch.compiler.disable
@@ -52,19 +47,23 @@ def _call(
         return x
     named = generator is not None or rng is not None
     engine: Engine
-    if _compiling() or _is_traced(x):
+    if _compiling() or (_modes() > 0 and not transforms() and is_traced(x) and is_known(x)):
         engine = Traced(_given_seed(generator, rng) if named else seed_tensor())
     elif takes(x):
         return form(Kernels(*(numbers(generator, rng) if p < 1 else (0, 0)), inplace), x, p)
+    elif composes(x):
+        engine = Composed(*(numbers(generator, rng) if named else (fresh_seed(), 0))) if p < 1 else Composed(0)
     elif named:
         raise TypeError(
             f"x: got a {type(x).__name__} ({x.dtype}, {x.device}); accepted together with rng or generator: ordinary "
-            "CPU tensors of float16, bfloat16, float32 or float64, outside of function transforms"
+            "CPU tensors of float16, bfloat16, float32 or float64"
         )
     else:
         engine = Own()
     y = form(engine, x, p)
-    return x.copy_(y) if inplace else y
+    if not inplace:
+        return y
+    return x.copy_(y) if _compiling() else replace(x, y)
 
 
 def dropout(

@@ -5,8 +5,9 @@ Nothing here knows of autograd. What autograd keeps is a `Draw` and a layout, ne
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+import numpy
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
@@ -23,10 +24,13 @@ with torch.inference_mode():
     _INFERENCE = _keys_of(torch.empty(0, device="cpu")).raw_repr()
 _PLAIN = frozenset((_ORDINARY, _INFERENCE))
 
-_CODES: dict[torch.dtype, int] = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
+CODES: dict[torch.dtype, int] = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
 
 _modes = torch._C._len_torch_dispatch_stack
-_transforms = torch._C._are_functorch_transforms_active
+transforms = torch._C._are_functorch_transforms_active
+_internal: Any = torch._C
+_is_lazy_copy = _internal._is_cow_tensor
+_start_of = _internal._data_address
 _run = _core.dropout_pointers
 _run_shared = _core.dropout_shared_pointers
 _threads = torch.get_num_threads
@@ -89,12 +93,12 @@ def is_ordinary(x: Tensor) -> bool:
 
 def is_plain(x: Tensor) -> bool:
     """Return whether `x` is ordinary CPU memory of a type that the kernels know."""
-    return x.dtype in _CODES and _keys_of(x).raw_repr() in _PLAIN
+    return x.dtype in CODES and _keys_of(x).raw_repr() in _PLAIN
 
 
 def takes(x: Tensor) -> bool:
     """Return whether dropout of `x` may run here: `x` is plain, and nothing wants to see PyTorch's own."""
-    return is_plain(x) and not _modes() and not _transforms() and forward_ad._current_level < 0
+    return is_plain(x) and not _modes() and not transforms() and forward_ad._current_level < 0
 
 
 def layout_of(x: Tensor) -> Layout:
@@ -107,20 +111,28 @@ def has_layout(x: Tensor, layout: Layout) -> bool:
     return x.is_contiguous() if layout is None else x.stride() == layout
 
 
+def _address(x: Tensor) -> int:
+    """Return where the elements of `x` are to be read; a copy that is made when somebody writes is not made now."""
+    if _is_lazy_copy(x):
+        return int(_start_of(x) + x.storage_offset() * x.element_size())
+    return x.data_ptr()
+
+
 def _fill(source: Tensor, y: Tensor, draw: AnyDraw) -> None:
     """Write dropout of `source` to `y`; both are dense and in one order."""
+    read = y.data_ptr() if source is y else _address(source)  # a tensor that is changed may have to be copied first
     if isinstance(draw, Draw):
-        _run(source.data_ptr(), y.data_ptr(), y.numel(), _CODES[y.dtype], _threads(), *draw)
+        _run(read, y.data_ptr(), y.numel(), CODES[y.dtype], _threads(), *draw)
         return
     shape, mask, strides = y.shape, draw.shape, y.stride()
     order = sorted(range(y.dim()), key=lambda d: -strides[d])  # of memory
     whole, bits = tuple(shape[d] for d in order), tuple(mask[d] for d in order)
-    _run_shared(source.data_ptr(), y.data_ptr(), whole, bits, _CODES[y.dtype], _threads(), *draw.draw)
+    _run_shared(read, y.data_ptr(), whole, bits, CODES[y.dtype], _threads(), *draw.draw)
 
 
 def drop_part(x: Tensor, y: Tensor, draw: Draw, offset: int) -> None:
     """Write dropout of `x`, a part of a larger tensor that begins there, to `y`; both in C order, maybe one tensor."""
-    _run(x.data_ptr(), y.data_ptr(), y.numel(), _CODES[y.dtype], _threads(), *draw, offset)
+    _run(x.data_ptr(), y.data_ptr(), y.numel(), CODES[y.dtype], _threads(), *draw, offset)
 
 
 def _on_large_pages(y: Tensor) -> Tensor:
@@ -174,7 +186,8 @@ def drop_in_place(x: Tensor, draw: AnyDraw) -> None:
 def keep_mask(y: Tensor, draw: Draw) -> Tensor:
     """Return the mask of a dense result as booleans, in its layout: True is kept."""
     kept = _core.keep_bytes(y.numel(), draw.p, draw.seed, draw.stream, 0, False, _threads())
-    return torch.from_numpy(kept).as_strided(y.shape, y.stride())
+    # in its layout before it is a tensor, so that this is no view
+    return torch.from_numpy(numpy.ndarray(y.shape, bool, kept, strides=y.stride()))
 
 
 def noise(shape: torch.Size | tuple[int, ...], dtype: torch.dtype, draw: AnyDraw, layout: Layout = None) -> Tensor:
