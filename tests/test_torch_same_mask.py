@@ -187,6 +187,21 @@ def test_transforms_in_a_process_that_has_given_dropout_back() -> None:
 
 
 @pytest.mark.usefixtures("installed")
+@every_form
+def test_a_compiled_function(form: Callable[..., Any]) -> None:
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda x: form(x.sin()).cos(), backend="aot_eager", fullgraph=True)
+    x = torch.randn(SHAPE, requires_grad=True)
+    for seed in (3, 4):
+        results = []
+        for function in (compiled, lambda x: form(x.sin()).cos()):
+            torch.manual_seed(seed)
+            y = function(x)
+            results.append((y, *torch.autograd.grad(y.sum(), x), torch.get_rng_state()))
+        torch.testing.assert_close(*results)
+
+
+@pytest.mark.usefixtures("installed")
 def test_an_exported_graph_and_one_taken_apart_are_pytorchs() -> None:
     program = torch.export.export(torch.nn.Sequential(torch.nn.Dropout(0.5)), (torch.ones(10),))
     assert "simdrop" not in program.graph_module.code

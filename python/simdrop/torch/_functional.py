@@ -48,7 +48,7 @@ def _call(
     named = generator is not None or rng is not None
     engine: Engine
     if _compiling() or (_modes() > 0 and not transforms() and is_traced(x) and is_known(x)):
-        engine = Traced(_given_seed(generator, rng) if named else seed_tensor())
+        engine = Traced(_given_seed(generator, rng) if named else seed_tensor(p))
     elif takes(x):
         return form(Kernels(*(numbers(generator, rng) if p < 1 else (0, 0)), inplace), x, p)
     elif composes(x):
