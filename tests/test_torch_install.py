@@ -46,6 +46,18 @@ def test_importing_the_package_does_not_import_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_importing_and_installing_do_not_import_the_compiler() -> None:
+    code = (
+        "import sys, torch\nbefore = set(sys.modules)\nimport simdrop.torch as st\nst.install()\n"
+        "st.dropout(torch.ones(9), 0.5, rng=3)\n"
+        "torch.nn.functional.dropout(torch.ones(9))\n"
+        "heavy = ('torch._dynamo', 'torch._inductor', 'torch.fx.experimental.symbolic_shapes', 'sympy')\n"
+        "print([m for m in heavy if m in set(sys.modules) - before])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+
+
 def test_install_twice_uninstall_and_blocks() -> None:
     assert not st.installed()
     st.uninstall()

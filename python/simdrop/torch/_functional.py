@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._compile import _disable_dynamo
 
 from simdrop._rng import RNG
 from simdrop.torch import _forms
@@ -23,7 +24,7 @@ _compiling = torch.compiler.is_compiling
 _modes = torch._C._len_torch_dispatch_stack
 
 
-@torch.compiler.disable
+@_disable_dynamo  # torch.compiler.disable imports the compiler, this waits until it is there
 def _given_seed(generator: torch.Generator | None, rng: RNG) -> Tensor:
     """Return the seed and stream of a call that names its own source; a compiled graph breaks here."""
     words = (word - (1 << 64) if word >> 63 else word for word in numbers(generator, rng))
