@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import pickle
 from typing import Any
 
 import pytest
+import simdrop
+from simdrop import layers
 
 torch = pytest.importorskip("torch")
 import simdrop.torch as st  # noqa: E402
@@ -106,9 +109,29 @@ def test_drop_block_drops_squares(size: int) -> None:
     inner = -torch.nn.functional.max_pool2d(-dropped, side, stride=1)
     opened = torch.nn.functional.max_pool2d(torch.nn.functional.pad(inner, (side - 1,) * 4), side, stride=1)
     assert torch.equal(opened, dropped)
-    assert not st.drop_block2d(x, 1.0, size).any()
     assert repr(st.nn.DropBlock2d(0.2, 3)) == "DropBlock2d(p=0.2, block_size=3)"
     assert st.nn.DropBlock2d(0.2, 3)(x).shape == x.shape
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_drop_block_is_that_of_numpy(p: float, size: int) -> None:
+    x = torch.rand(2, 3, 9, 11) + 1
+    y = st.drop_block2d(x, p, size, rng=5)
+    torch.testing.assert_close(y, torch.from_numpy(simdrop.drop_block2d(x.numpy(), p, size, rng=5)))
+    assert bool(y.any()) == (p < 1 or size > 1)  # gamma is below 1
+    torch.manual_seed(1)
+    first, second = st.drop_block2d(x, p, size), st.drop_block2d(x, p, size)
+    assert torch.equal(first, second) == (p == 1 and size == 1)
+
+
+def test_a_default_is_that_of_numpy() -> None:
+    for name in ("dropout", "dropout_", "alpha_dropout", "feature_alpha_dropout", "drop_path", "drop_block2d"):
+        ours, other = (inspect.signature(getattr(package, name)).parameters["p"] for package in (st, simdrop))
+        assert ours.default == other.default
+    for name in ("Dropout", "Dropout2d", "AlphaDropout", "FeatureAlphaDropout", "DropPath", "DropBlock2d"):
+        ours, other = (inspect.signature(getattr(package, name)).parameters["p"] for package in (st.nn, layers))
+        assert ours.default == other.default
 
 
 @pytest.mark.parametrize("form", [st.drop_path, st.drop_block2d, st.feature_dropout, st.alpha_dropout])

@@ -66,7 +66,7 @@ class _Operator(NamedTuple):
         if active and composes(x) and x.numel():
             engine = Composed(fresh_seed() if p < 1 else 0)
         elif active and not transforms() and is_known(x) and is_recorded():
-            engine = Traced(seed_tensor(p))
+            engine = Traced(seed_tensor(p < 1))
         else:
             return _own(self.op, x, p, train)
         y = self.form(engine, x, p)

@@ -58,8 +58,6 @@ def feature_alpha(engine: Engine, x: Tensor, p: float) -> Tensor:
 
 def block(engine: Engine, x: Tensor, p: float, size: int) -> Tensor:
     """Drop squares of the last two dimensions of (N, C, H, W): DropBlock (Ghiasi, Lin and Le, 2018)."""
-    if p == 1:
-        return engine.drop(x, p)
     height, width = x.shape[2:]
     size = min(size, height, width)
     rows, columns = height - size + 1, width - size + 1

@@ -40,20 +40,25 @@ def _call(
     *,
     generator: torch.Generator | None,
     rng: RNG,
+    drawn: bool | None = None,
 ) -> Tensor:
-    """Run a form on the engine that the circumstances ask for."""
+    """Run a form on the engine that the circumstances ask for.
+
+    `drawn` says whether the form draws a mask; only p = 1 needs none, as a rule.
+    """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     if not training or p == 0 or x.numel() == 0:
         return x
     named = generator is not None or rng is not None
+    drawn = p < 1 if drawn is None else drawn
     engine: Engine
     if _compiling() or (_modes() > 0 and not transforms() and is_traced(x) and is_known(x)):
-        engine = Traced(_given_seed(generator, rng) if named else seed_tensor(p))
+        engine = Traced(_given_seed(generator, rng) if named else seed_tensor(drawn))
     elif takes(x):
-        return form(Kernels(*(numbers(generator, rng) if p < 1 else (0, 0)), inplace), x, p)
+        return form(Kernels(*(numbers(generator, rng) if drawn else (0, 0)), inplace), x, p)
     elif composes(x):
-        engine = Composed(*(numbers(generator, rng) if named else (fresh_seed(), 0))) if p < 1 else Composed(0)
+        engine = Composed(*(numbers(generator, rng) if named else (fresh_seed(), 0))) if drawn else Composed(0)
     elif named:
         raise TypeError(
             f"x: got a {type(x).__name__} ({x.dtype}, {x.device}); accepted together with rng or generator: ordinary "
@@ -191,7 +196,7 @@ def drop_path(
 
 def drop_block2d(
     x: Tensor,
-    p: float = 0.5,
+    p: float = 0.1,
     block_size: int = 7,
     training: bool = True,
     inplace: bool = False,
@@ -201,8 +206,9 @@ def drop_block2d(
 ) -> Tensor:
     """Drop squares of ``(N, C, H, W)`` and scale the rest so that the number of kept elements cancels out.
 
-    Corners of squares are drawn so that an element is dropped with a probability of about `p`, somewhat less because
-    squares overlap [1]_. The square is no larger than the image.
+    As `simdrop.drop_block2d`: squares begin with the probability gamma of the paper, at most 1, so that an element is
+    dropped with a probability of about `p`, less because squares overlap [1]_. So ``p = 1`` does not drop everything
+    where gamma is below 1, as in torchvision. The square is no larger than the image.
 
     References
     ----------
@@ -214,7 +220,7 @@ def drop_block2d(
     if block_size < 1:
         raise ValueError(f"block_size: got {block_size}; accepted: 1 and above")
     form = functools.partial(_forms.block, size=block_size)
-    return _call(form, x, p, training, inplace, generator=generator, rng=rng)
+    return _call(form, x, p, training, inplace, generator=generator, rng=rng, drawn=True)
 
 
 def drop_connect(

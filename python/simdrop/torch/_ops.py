@@ -79,8 +79,8 @@ def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, Non
 dropout_op.register_autograd(_backward, setup_context=_setup)
 
 
-def seed_tensor(p: float) -> Tensor:
-    """Draw a seed as a tensor, so that a compiled graph draws a new one each time it runs; for p = 1 none is needed."""
-    if p == 1:
+def seed_tensor(needed: bool) -> Tensor:
+    """Draw a seed as a tensor, so that a compiled graph draws a new one each time it runs; or return one of no use."""
+    if not needed:
         return torch.zeros((1,), dtype=torch.int64, device="cpu")
     return torch.randint(LOW, HIGH, (1,), dtype=torch.int64, device="cpu")

@@ -75,7 +75,10 @@ class Dropout1d(torch.nn.Dropout1d):
 
 
 class Dropout2d(torch.nn.Dropout2d):
-    """Drops whole channels of (N, C, H, W); an input of three dimensions is (N, C, L), as in PyTorch."""
+    """Drops whole channels of (N, C, H, W).
+
+    An input of three dimensions is a batch (N, C, L), as in PyTorch; `simdrop.dropout2d` takes it for (C, H, W).
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the input with channels dropped, or the input itself in evaluation mode."""
@@ -99,7 +102,7 @@ class DropPath(torch.nn.Module):
         Probability of dropping a sample.
     """
 
-    def __init__(self, p: float = 0.0) -> None:
+    def __init__(self, p: float = 0.5) -> None:
         super().__init__()
         self.p = _probability(p)
 
