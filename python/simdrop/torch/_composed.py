@@ -24,6 +24,7 @@ _mode_at = torch._C._get_dispatch_mode
 _included = torch._C._dispatch_tls_is_dispatch_key_included
 _PYTHON_DISPATCHER = torch._C.DispatchKey.PythonDispatcher
 _PRE_DISPATCH = torch._C.DispatchKey.PreDispatch
+_exporting = getattr(torch.compiler, "is_exporting", bool)  # PyTorch 2.7 and above have it
 _functorch = torch._C._functorch
 # Subclasses that take no ordinary tensor beside them.
 _ALONE = ("torch.distributed.", "torch.masked.")
@@ -36,8 +37,8 @@ def _innermost(x: Tensor) -> Tensor:
     return x
 
 
-def _stands_for_none(x: Tensor) -> bool:
-    """Return whether a tensor has no elements to compute with."""
+def _is_placeholder(x: Tensor) -> bool:
+    """Return whether a tensor has a shape and a type but no elements."""
     tracing = sys.modules.get("torch._subclasses.fake_tensor"), sys.modules.get("torch._subclasses.functional_tensor")
     kinds = tuple(getattr(m, n) for m, n in zip(tracing, ("FakeTensor", "FunctionalTensor"), strict=True) if m)
     return isinstance(x, kinds) or torch._is_functional_tensor(x)
@@ -47,7 +48,7 @@ def is_traced(x: Tensor) -> bool:
     """Return whether what happens to `x` is recorded instead of, or beside, letting it happen."""
     if _included(_PYTHON_DISPATCHER) or _included(_PRE_DISPATCH) or any(_mode_at(key) is not None for key in _TRACERS):
         return True
-    return _stands_for_none(_innermost(x))
+    return _is_placeholder(_innermost(x))
 
 
 def is_known(x: Tensor) -> bool:
@@ -62,7 +63,7 @@ def is_recorded() -> bool:
     to see what dropout is made of.
     """
     mode = _mode_at(_ModeKey.PROXY)
-    if mode is None or _included(_PRE_DISPATCH) or torch.compiler.is_exporting():
+    if mode is None or _included(_PRE_DISPATCH) or _exporting():
         return False
     table = getattr(mode, "decomposition_table", None)
     if table is None:  # before PyTorch 2.13
@@ -102,7 +103,7 @@ def _masks(seeds: Tensor, shape: tuple[int, ...], make: Callable[[int], Tensor])
     """Return a mask for each seed, in as many wrappings of function transforms as the seeds have."""
     if _functorch.is_batchedtensor(seeds):
         at, level = _functorch.maybe_get_bdim(seeds), _functorch.maybe_get_level(seeds)
-        return _functorch._add_batch_dim(_masks(_functorch.get_unwrapped(seeds), shape, make), at, level)  # type: ignore[no-any-return]
+        return _functorch._add_batch_dim(_masks(_functorch.get_unwrapped(seeds), shape, make), at, level)
     if _functorch.is_functorch_wrapped_tensor(seeds):  # has no derivative
         return _masks(_functorch.get_unwrapped(seeds), shape, make)
     with _unseen():
