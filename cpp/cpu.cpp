@@ -68,15 +68,10 @@ struct Features {
   }
 };
 
-const Features& features() {
-  static const Features found;
-  return found;
-}
-
 }  // namespace
 
-bool cpu_has_avx2() { return features().avx2; }
-bool cpu_has_avx512() { return features().avx512; }
+bool cpu_has_avx2() { return Features().avx2; }
+bool cpu_has_avx512() { return Features().avx512; }
 
 bool cpu_follows_streams() {
   const Registers vendor = cpuid(0, 0);  // "AuthenticAMD"

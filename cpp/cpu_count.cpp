@@ -60,26 +60,31 @@ int allowed_cpus() {
 }
 #endif
 
+// What does not change is found out as the library is loaded, here and wherever a call needs it
+// (dispatch, memory): a process that is forked while another thread computes a function's static
+// would wait for that thread, which it does not have.
+int wanted_threads() {
+  const char* const text = std::getenv("OMP_NUM_THREADS");
+  return std::clamp(text == nullptr ? 0 : std::atoi(text), 0, 4096);
+}
+const int wanted = wanted_threads();
+#ifdef __linux__
+const double quota = group_quota();
+#else
+const int hardware = hardware_threads();
+#endif
+
 }  // namespace
 
 int cpu_count() {
 #ifdef __linux__
-  static const double quota = group_quota();
   const int allowed = allowed_cpus();
   return quota > 0 ? std::clamp(static_cast<int>(std::ceil(quota)), 1, allowed) : allowed;
 #else
-  static const int count = hardware_threads();
-  return count;
+  return hardware;
 #endif
 }
 
-int default_threads() {
-  static const int wanted = [] {
-    const char* const text = std::getenv("OMP_NUM_THREADS");
-    const int number = text == nullptr ? 0 : std::atoi(text);
-    return std::clamp(number, 0, 4096);
-  }();
-  return wanted > 0 ? wanted : cpu_count();
-}
+int default_threads() { return wanted > 0 ? wanted : cpu_count(); }
 
 }  // namespace simdrop

@@ -29,25 +29,21 @@ std::vector<const KernelTable*> find_tables() {
   return found;
 }
 
-std::atomic<const KernelTable*>& active() {
-  static std::atomic<const KernelTable*> table{available_tables().front()};
-  return table;
-}
+// Found out as the library is loaded (cpu_count.cpp says why).
+const std::vector<const KernelTable*> tables = find_tables();
+std::atomic<const KernelTable*> active{tables.front()};
 
 }  // namespace
 
-const std::vector<const KernelTable*>& available_tables() {
-  static const std::vector<const KernelTable*> tables = find_tables();
-  return tables;
-}
+const std::vector<const KernelTable*>& available_tables() { return tables; }
 
-const KernelTable& active_table() { return *active().load(std::memory_order_relaxed); }
+const KernelTable& active_table() { return *active.load(std::memory_order_relaxed); }
 
 void use_table(const std::string& name) {
   std::string accepted;
-  for (const KernelTable* table : available_tables()) {
+  for (const KernelTable* table : tables) {
     if (name == table->name) {
-      active().store(table, std::memory_order_relaxed);
+      active.store(table, std::memory_order_relaxed);
       return;
     }
     accepted += accepted.empty() ? "'" : ", '";

@@ -11,16 +11,20 @@
 
 namespace simdrop {
 
-u64 cache_bytes() {
-  constexpr u64 kMiB = u64{1} << 20;
-  static const u64 bytes = std::clamp<u64>(last_level_cache(), 16 * kMiB, 128 * kMiB);
-  return bytes;
-}
+namespace {
+
+// Found out as the library is loaded (cpu_count.cpp says why).
+constexpr u64 kMiB = u64{1} << 20;
+const u64 cache = std::clamp<u64>(last_level_cache(), 16 * kMiB, 128 * kMiB);
+const bool alone = cpu_follows_streams();
+
+}  // namespace
+
+u64 cache_bytes() { return cache; }
 
 Traffic traffic_of(u64 bytes, bool in_place, u64 operands) {
   const u64 arrays = operands + (in_place ? 0 : 1);
   if (arrays * bytes <= cache_bytes()) return Traffic::near;
-  static const bool alone = cpu_follows_streams();
   if (in_place) return alone ? Traffic::far_alone : Traffic::far;
   return alone ? Traffic::around_alone : Traffic::around;
 }

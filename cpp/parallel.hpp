@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include "plan.hpp"
+#include "pool.hpp"
 
 namespace simdrop {
 
@@ -25,11 +26,6 @@ struct Split {
 // How many threads may take part, at least one; each has a number from 0 on of its own.
 int most_threads(const Split& split);
 
-// Calls a function object that lives longer, without an allocation.
-struct RangeCall {
-  const void* work;
-  void (*call)(const void* work, u64 begin, u64 end, int thread);
-};
 void run_ranges(const Split& split, RangeCall work);
 
 // Runs work(begin, end) or work(begin, end, thread) on disjoint ranges that cover 0 .. n. What a

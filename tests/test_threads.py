@@ -339,3 +339,41 @@ print(set(codes))
         [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout == "{0}\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_forked_during_the_first_call_of_a_thread_works() -> None:
+    """What a first call makes ready must not be left half made, and locked, in a child: each process forks once."""
+    script = """
+import os, signal, sys, threading, time
+import numpy as np, simdrop
+x, y = np.ones((2, 1 << 18), np.float32)
+go = threading.Event()
+def first():
+    go.wait()
+    simdrop.dropout_(x, 0.5, rng=1)
+sys.setswitchinterval(1e-5)
+thread = threading.Thread(target=first)
+thread.start()
+time.sleep(0.01)
+go.set()
+end = time.perf_counter() + float(sys.argv[1])
+while time.perf_counter() < end:
+    pass
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    simdrop.dropout_(y, 0.5, rng=1)
+    os._exit(0)
+print(os.waitpid(child, 0)[1])
+thread.join()
+"""
+    for microseconds in range(0, 120, 5):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script, str(microseconds * 1e-6)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        assert done.stdout == "0\n", microseconds

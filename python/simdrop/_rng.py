@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 import os
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, SupportsIndex, TypeAlias, Union
 
@@ -39,16 +40,22 @@ def as_stream(rng: RNG) -> Stream:
         return rng
     if rng is None:
         return Stream(int.from_bytes(os.urandom(8), "little"))
+    # Integers first: `np.random` is imported when it is first named, and a process that is forked while another thread
+    # imports would wait for it for ever.
+    entropy = None if isinstance(rng, _made_by_numpy()) else _entropy(rng)
+    if isinstance(entropy, int) and entropy < 2**64:
+        return Stream(entropy)
     if isinstance(rng, np.random.BitGenerator):
         rng = np.random.Generator(rng)
     if isinstance(rng, np.random.Generator):
         return Stream(int(rng.integers(0, 2**64, dtype=np.uint64)))
-    if not isinstance(rng, np.random.SeedSequence):
-        entropy = _entropy(rng)
-        if isinstance(entropy, int) and entropy < 2**64:
-            return Stream(entropy)
-        rng = np.random.SeedSequence(entropy)
-    return Stream(int(rng.generate_state(1, np.uint64)[0]))
+    sequence = rng if isinstance(rng, np.random.SeedSequence) else np.random.SeedSequence(entropy)
+    return Stream(int(sequence.generate_state(1, np.uint64)[0]))
+
+
+def _made_by_numpy() -> tuple[type, ...]:
+    random = sys.modules.get("numpy.random")
+    return () if random is None else (random.BitGenerator, random.Generator, random.SeedSequence)
 
 
 def _entropy(rng: Any) -> int | list[int]:
