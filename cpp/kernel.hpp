@@ -28,17 +28,17 @@ struct Kernels {
                       void* y, u64 n, Traffic traffic) {
     if (bypasses(traffic) && may_stream<T>(y, n)) {
       DropoutSink<Apply<V, T>, T, true> sink(operation, x, y, asks_ahead(traffic));
-      run<V>(plan, first, n, sink);
+      run<V>(plan, first, n, sink_of(sink));
       V::fence();
     } else {
       DropoutSink<Apply<V, T>, T, false> sink(operation, x, y, asks_ahead(traffic));
-      run<V>(plan, first, n, sink);
+      run<V>(plan, first, n, sink_of(sink));
     }
   }
 
-  template <class Sink>
-  static void feed_all(Sink& sink, const u64* bits, u64 bit, u64 n, unsigned lead = 0) {
-    Feed<Sink> feed(sink);
+  SIMDROP_NOINLINE static void feed_all(const Sink& sink, const u64* bits, u64 bit, u64 n,
+                                        unsigned lead = 0) {
+    Feed feed(sink);
     if (lead != 0) {
       feed.refill(bits + bit / 64, static_cast<unsigned>(bit % 64), 0);
       feed.give_partial(lead);
@@ -60,14 +60,14 @@ struct Kernels {
   static void apply(const u64* bits, u64 bit, u64 n, const Operation& operation, const void* x,
                     i64 x_step, void* y, i64 y_step, Traffic traffic) {
     if (x_step != sizeof(T) || y_step != sizeof(T)) {
-      StridedSink<Apply<V, T>, T> sink(operation, x, y, false, x_step, y_step);
-      feed_all(sink, bits, bit, n);
+      StridedSink<Apply<V, T>, T> sink(operation, x, y, x_step, y_step);
+      feed_all(sink_of(sink), bits, bit, n);
     } else if (bypasses(traffic) && may_stream<T>(y, n)) {
       DropoutSink<Apply<V, T>, T, true> sink(operation, x, y, asks_ahead(traffic));
-      feed_all(sink, bits, bit, n, sink.lead(n));
+      feed_all(sink_of(sink), bits, bit, n, sink.lead(n));
     } else {
       DropoutSink<Apply<V, T>, T, false> sink(operation, x, y, asks_ahead(traffic));
-      feed_all(sink, bits, bit, n);
+      feed_all(sink_of(sink), bits, bit, n);
     }
   }
 
@@ -75,10 +75,15 @@ struct Kernels {
   static void tile(const Plan& plan, const Operation& operation, const Tile* draw,
                    const Tile* apply) {
     constexpr i64 kItem = sizeof(T);
-    if (apply == nullptr || (apply->x_row == kItem && apply->y_row == kItem))
-      pass_tiles<V, DropoutSink<Apply<V, T>, T, false>>(plan, operation, draw, apply);
-    else
-      pass_tiles<V, StridedSink<Apply<V, T>, T>>(plan, operation, draw, apply);
+    if (apply == nullptr) {
+      draw_tile<V>(plan, *draw);
+    } else if (apply->x_row == kItem && apply->y_row == kItem) {
+      DropoutSink<Apply<V, T>, T, false> sink(operation, apply->x, apply->y, apply->far);
+      pass_tiles<V>(plan, draw, *apply, column_sink_of(sink));
+    } else {
+      StridedSink<Apply<V, T>, T> sink(operation, apply->x, apply->y, apply->x_row, apply->y_row);
+      pass_tiles<V>(plan, draw, *apply, column_sink_of(sink));
+    }
   }
 
   static void fill(const void* pattern64, void* y, u64 n, Traffic traffic) {
@@ -96,17 +101,17 @@ struct Kernels {
 
   static void packed(const Plan& plan, u64 first, u64 n, void* out, bool invert) {
     BitSink sink{static_cast<unsigned char*>(out), invert ? ~u64{0} : 0};
-    run<V>(plan, first, n, sink);
+    run<V>(plan, first, n, sink_of(sink));
   }
 
   static void bytes(const Plan& plan, u64 first, u64 n, void* out, bool invert) {
     ByteSink<V> sink{static_cast<unsigned char*>(out), invert ? ~u64{0} : 0};
-    run<V>(plan, first, n, sink);
+    run<V>(plan, first, n, sink_of(sink));
   }
 
   static u64 count(const Plan& plan, u64 first, u64 n) {
     CountSink sink;
-    run<V>(plan, first, n, sink);
+    run<V>(plan, first, n, sink_of(sink));
     return sink.total;
   }
 

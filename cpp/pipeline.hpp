@@ -4,10 +4,9 @@
 // plane: the arithmetic of Philox hides behind the memory traffic, and the prefetcher sees one
 // steady stream.
 //
-// A sink takes the bits in order:
-//   unsigned lead(u64 n)             how many elements it wants first, to reach an aligned address
-//   void words(const u64* w, int n)  64 * n elements
-//   void partial(u64 w, unsigned n)  n <= 64 elements; the bits above are unspecified
+// What is done with the bits is a sink (sinks.hpp). The loop reaches it through pointers, a portion
+// at a time, so that an instruction set has one loop and not one for each operation, type and
+// store.
 //
 // Leaf files only: everything here has internal linkage.
 #pragma once
@@ -27,12 +26,29 @@ inline void realign(u64* __restrict to, const u64* __restrict from, unsigned s, 
   }
 }
 
+// A sink takes the bits in order.
+struct Sink {
+  void* object;
+  // how many elements it wants first, to reach an aligned address
+  unsigned (*lead)(const void* object, u64 n);
+  // 64 * n elements
+  void (*words)(void* object, const u64* w, int n);
+  // n <= 64 elements; the bits above are unspecified
+  void (*partial)(void* object, u64 w, unsigned n);
+};
+
+template <class S>
+Sink sink_of(S& sink) {
+  return {&sink, [](const void* object, u64 n) { return static_cast<const S*>(object)->lead(n); },
+          [](void* object, const u64* w, int n) { static_cast<S*>(object)->words(w, n); },
+          [](void* object, u64 w, unsigned n) { static_cast<S*>(object)->partial(w, n); }};
+}
+
 // The words of a group on their way to the sink: shifted so that word 0 starts at the sink's next
 // element, a few at a time, while the next group is drawn.
-template <class Sink>
 class Feed {
  public:
-  explicit Feed(Sink& sink) : sink_(sink) {}
+  explicit Feed(const Sink& sink) : sink_(sink) {}
 
   // Takes over `words` words and what follows them in the same string of bits.
   SIMDROP_NOINLINE void refill(const u64* from, unsigned shift, int words) {
@@ -40,27 +56,28 @@ class Feed {
     at_ = 0;
     end_ = words;
   }
-  // One place in the code reads all of the input: the prefetchers of some processors tell streams
-  // apart by the address of the instruction.
+  // One place in the code, the sink's, reads all of the input: the prefetchers of some processors
+  // tell streams apart by the address of the instruction.
   SIMDROP_NOINLINE void give(int words) {
     const int left = end_ - at_;
     const int n = left < words ? left : words;
-    sink_.words(ready_ + at_, n);
+    const int from = at_;
     at_ += n;
+    sink_.words(sink_.object, ready_ + from, n);
   }
   void give_all() { give(kGroupWords); }
-  void give_partial(unsigned elements) { sink_.partial(ready_[at_], elements); }
+  void give_partial(unsigned elements) { sink_.partial(sink_.object, ready_[at_], elements); }
 
  private:
-  Sink& sink_;
+  Sink sink_;
   int at_ = 0;
   int end_ = 0;
   alignas(64) u64 ready_[kGroupWords + 8];
 };
 
 // Bits first .. first + n - 1, all within one stretch (see generate.hpp).
-template <class V, class Sink>
-void run_stretch(const Plan& plan, u64 first, u64 n, Sink& sink) {
+template <class V>
+void run_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
   Generator<V> group(plan, first);
   const int steps = group.steps();
   const int portion = Generator<V>::words_per_pause(plan);
@@ -82,7 +99,7 @@ void run_stretch(const Plan& plan, u64 first, u64 n, Sink& sink) {
     group.begin(count);
   };
 
-  Feed<Sink> feed(sink);
+  Feed feed(sink);
   unsigned shift = 0;  // where in a word the sink's next element lies, the same for all groups
   u64 whole = 0;       // words that the sink has not yet been promised
   const auto promise = [&](int words) {
@@ -92,7 +109,7 @@ void run_stretch(const Plan& plan, u64 first, u64 n, Sink& sink) {
   };
   // The elements that lie before an aligned address, then the words of the first group.
   const auto first_words = [&] {
-    unsigned lead = sink.lead(n);
+    unsigned lead = sink.lead(sink.object, n);
     if (lead > n) lead = static_cast<unsigned>(n);
     if (lead != 0) {
       feed.refill(raw + skip / 64, skip % 64, 1);
@@ -133,8 +150,8 @@ void run_stretch(const Plan& plan, u64 first, u64 n, Sink& sink) {
 }
 
 // The same for any first < 2^58.
-template <class V, class Sink>
-void run(const Plan& plan, u64 first, u64 n, Sink& sink) {
+template <class V>
+SIMDROP_NOINLINE void run(const Plan& plan, u64 first, u64 n, const Sink& sink) {
   while (n != 0) {
     const u64 room = kStretch - first % kStretch;
     const u64 m = n < room ? n : room;

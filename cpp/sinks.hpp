@@ -18,8 +18,7 @@ class DropoutSink {
 
  public:
   // `far`: x comes from memory, and is asked for ahead of time.
-  DropoutSink(const Operation& operation, const void* x, void* y, bool far, i64 = sizeof(T),
-              i64 = sizeof(T))
+  DropoutSink(const Operation& operation, const void* x, void* y, bool far)
       : apply_(operation),
         far_(far),
         x_(static_cast<const unsigned char*>(x)),
@@ -44,9 +43,11 @@ class DropoutSink {
       apply_.prefetch(kAhead);
     }
   }
-  // After `bytes` from here on, x goes on elsewhere, `jump` bytes further.
-  void goes_on(u64 bytes, i64 jump) {
-    end_ = x_ + bytes;
+  // What follows is elsewhere; `bytes` of x from there on, x makes a jump of so many bytes.
+  void move_to(const unsigned char* x, unsigned char* y, u64 bytes, i64 jump) {
+    x_ = x;
+    y_ = y;
+    end_ = x + bytes;
     jump_ = jump;
   }
 
@@ -78,7 +79,7 @@ class DropoutSink {
 template <class Apply, class T>
 class StridedSink {
  public:
-  StridedSink(const Operation& operation, const void* x, void* y, bool, i64 x_step, i64 y_step)
+  StridedSink(const Operation& operation, const void* x, void* y, i64 x_step, i64 y_step)
       : apply_(operation),
         x_(static_cast<const unsigned char*>(x)),
         y_(static_cast<unsigned char*>(y)),
@@ -86,7 +87,10 @@ class StridedSink {
         y_step_(y_step) {}
 
   unsigned lead(u64) const { return 0; }
-  void goes_on(u64, i64) {}
+  void move_to(const unsigned char* x, unsigned char* y, u64, i64) {
+    x_ = x;
+    y_ = y;
+  }
   void words(const u64* w, int n) {
     for (int j = 0; j < n; ++j) partial(w[j], 64);
   }

@@ -75,7 +75,7 @@ class TileDrawing {
       const u64 begin = first + r * tile_.row_step;
       if (begin / kStretch != (begin + columns_ - 1) / kStretch) {  // the row spans two stretches
         BitSink sink{reinterpret_cast<unsigned char*>(strip_[r++]), 0};
-        run<V>(plan_, begin, columns_, sink);
+        run<V>(plan_, begin, columns_, sink_of(sink));
       } else {
         r += draw_rows(begin, rows - r, strip_ + r);
       }
@@ -132,16 +132,24 @@ class TileDrawing {
   u64 (*strip_)[kWords] = nullptr;
 };
 
+// A sink that goes from column to column.
+struct ColumnSink : Sink {
+  void (*move_to)(void* object, const unsigned char* x, unsigned char* y, u64 bytes, i64 jump);
+};
+
+template <class S>
+ColumnSink column_sink_of(S& sink) {
+  return {sink_of(sink), [](void* object, const unsigned char* x, unsigned char* y, u64 bytes,
+                            i64 jump) { static_cast<S*>(object)->move_to(x, y, bytes, jump); }};
+}
+
 // Applies a tile column by column, a few words at a time.
-template <class Sink>
 class ColumnFeed {
  public:
-  ColumnFeed(const Operation& operation, const Tile& tile)
-      : operation_(operation), tile_(tile), sink_(column(0)) {}
+  ColumnFeed(const ColumnSink& sink, const Tile& tile) : sink_(sink), tile_(tile) {}
 
   bool finished() const { return column_ == tile_.columns; }
 
-  // From one place in the code, like Feed::give.
   SIMDROP_NOINLINE void give(int words) {
     for (; words > 0 && !finished(); words -= kGroupWords) {
       if (left_ < 0) start_column();
@@ -149,7 +157,7 @@ class ColumnFeed {
       const int n = most < left_ ? most : left_;
       alignas(64) u64 ready[kGroupWords];
       realign(ready, from_, shift_, n);
-      sink_.words(ready, n);
+      sink_.words(sink_.object, ready, n);
       from_ += n;
       left_ -= n;
       if (left_ == 0) end_column();
@@ -157,21 +165,15 @@ class ColumnFeed {
   }
 
  private:
-  Sink column(u64 c) const {
-    return Sink(operation_, tile_.x + static_cast<i64>(c) * tile_.x_column,
-                tile_.y + static_cast<i64>(c) * tile_.y_column, tile_.far, tile_.x_row,
-                tile_.y_row);
-  }
-
   void start_column() {
-    sink_ = column(column_);
-    if (column_ + 1 < tile_.columns) {
-      const i64 bytes = static_cast<i64>(tile_.rows) * tile_.x_row;
-      sink_.goes_on(static_cast<u64>(bytes), tile_.x_column - bytes);
-    }
+    const i64 c = static_cast<i64>(column_);
+    const i64 bytes = static_cast<i64>(tile_.rows) * tile_.x_row;
+    const bool last = column_ + 1 == tile_.columns;
+    sink_.move_to(sink_.object, tile_.x + c * tile_.x_column, tile_.y + c * tile_.y_column,
+                  static_cast<u64>(bytes), last ? 0 : tile_.x_column - bytes);
     from_ = tile_.bits + column_ * kTileColumnWords;
-    shift_ = sink_.lead(tile_.rows);
-    if (shift_ != 0) sink_.partial(*from_, shift_);
+    shift_ = sink_.lead(sink_.object, tile_.rows);
+    if (shift_ != 0) sink_.partial(sink_.object, *from_, shift_);
     left_ = static_cast<int>((tile_.rows - shift_) / 64);
   }
 
@@ -180,35 +182,35 @@ class ColumnFeed {
     if (rest != 0) {
       u64 word;
       realign(&word, from_, shift_, 1);
-      sink_.partial(word, rest);
+      sink_.partial(sink_.object, word, rest);
     }
     left_ = -1;
     ++column_;
   }
 
-  const Operation& operation_;
+  const ColumnSink sink_;
   const Tile& tile_;
-  Sink sink_;
   u64 column_ = 0;
   const u64* from_ = nullptr;  // the column's next words, of which `left_` are whole,
   unsigned shift_ = 0;         // and where in a word they start
   int left_ = -1;              // -1: the column is not yet begun
 };
 
-template <class V, class Sink>
-void pass_tiles(const Plan& plan, const Operation& operation, const Tile* draw, const Tile* apply) {
+template <class V>
+SIMDROP_NOINLINE void draw_tile(const Plan& plan, const Tile& draw, ColumnFeed* feed = nullptr) {
+  const int portion = Generator<V>::words_per_pause(plan);
+  const auto share = [&] {
+    if (feed != nullptr) feed->give(portion);
+  };
+  TileDrawing<V, decltype(share)>(plan, draw, share).run_all();
+}
+
+template <class V>
+SIMDROP_NOINLINE void pass_tiles(const Plan& plan, const Tile* draw, const Tile& apply,
+                                 const ColumnSink& sink) {
   constexpr int kMany = 1 << 20;
-  if (apply == nullptr) {
-    const auto idle = [] {};
-    TileDrawing<V, decltype(idle)>(plan, *draw, idle).run_all();
-    return;
-  }
-  ColumnFeed<Sink> feed(operation, *apply);
-  if (draw != nullptr) {
-    const int portion = Generator<V>::words_per_pause(plan);
-    const auto share = [&] { feed.give(portion); };
-    TileDrawing<V, decltype(share)>(plan, *draw, share).run_all();
-  }
+  ColumnFeed feed(sink, apply);
+  if (draw != nullptr) draw_tile<V>(plan, *draw, &feed);
   while (!feed.finished()) feed.give(kMany);
 }
 
