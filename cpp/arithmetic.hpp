@@ -1,6 +1,6 @@
 // What is computed from elements and their keep bits, one class for each Op. Each is written once
-// over the float verbs of the trait (widen, narrow, choose, splat), except plain scaling, whose
-// verb (V::apply) each instruction set has for itself because it is what nearly all calls do.
+// over the float verbs of the trait (trait.hpp), except plain scaling, whose verb (V::scale64) an
+// instruction set may have for itself because it is what nearly all calls do.
 //
 //   words<kStream>(w, n, x, y)   64 * n elements from x to y
 //   prefetch(ahead)              asks for what words() will read beside x, so many bytes ahead
@@ -9,8 +9,7 @@
 // Leaf files only: everything here has internal linkage.
 #pragma once
 
-#include "bits.hpp"
-#include "floats.hpp"
+#include "trait.hpp"
 
 namespace simdrop {
 namespace {
@@ -18,42 +17,44 @@ namespace {
 // y = f(x, w, v, offset) for each vector v of 64 elements, `offset` bytes into them.
 template <class V, class T, bool kStream, class F>
 SIMDROP_INLINE void map64(const u64& w, const unsigned char* x, unsigned char* y, F f) {
-  using Vector = decltype(V::template splat<T>(0.0));
-  using Element = ComputeType<T>;
-  constexpr int kLanes = sizeof(Vector) / sizeof(Element);
+  constexpr int kLanes = kVectorLanes<V, T>;
   constexpr int kBytes = kLanes * sizeof(T);
   for (int v = 0; v < 64 / kLanes; ++v) {
-    const Vector value = V::widen(T{}, x + v * kBytes);
+    const auto value = V::widen(T{}, x + v * kBytes);
     V::template narrow<kStream>(T{}, y + v * kBytes, f(value, w, v, v * kBytes));
   }
 }
 
 template <class V, class T>
 class Scale {
+  using Vector = simdrop::Vector<V, T>;
+
  public:
-  explicit Scale(const Operation& operation) : scale_(V::template splat<T>(operation.scale)) {}
+  explicit Scale(const Operation& operation) : scale_(V::template repeat<T>(operation.scale)) {}
 
   template <bool kStream>
   void words(const u64* w, int n, const unsigned char* x, unsigned char* y) {
-    V::template apply<T, kStream>(w, n, x, y, scale_);
+    const Vector scale = scale_;  // stores to y may change anything but what is held in registers
+    for (; n > 0; --n, ++w, x += 64 * sizeof(T), y += 64 * sizeof(T))
+      V::template scale64<T, kStream>(w, x, y, scale);
   }
   void partial(u64 w, unsigned, unsigned char* buffer) { words<false>(&w, 1, buffer, buffer); }
   void prefetch(u64) const {}
 
  private:
-  decltype(V::template splat<T>(1.0)) scale_;
+  Vector scale_;
 };
 
 template <class V, class T>
 class Affine {
-  using Vector = decltype(V::template splat<T>(1.0));
+  using Vector = simdrop::Vector<V, T>;
   using Element = ComputeType<T>;
 
  public:
   explicit Affine(const Operation& operation)
-      : scale_(V::template splat<T>(operation.scale)),
-        shift_(V::template splat<T>(operation.shift)),
-        dropped_(V::template splat<T>(is_nan(operation.dropped) ? kNan : operation.dropped)),
+      : scale_(V::template repeat<T>(operation.scale)),
+        shift_(V::template repeat<T>(operation.shift)),
+        dropped_(V::template repeat<T>(is_nan(operation.dropped) ? kNan : operation.dropped)),
         numbers_{static_cast<Element>(operation.scale), static_cast<Element>(operation.shift),
                  static_cast<Element>(is_nan(operation.dropped) ? kNan : operation.dropped)},
         makes_nan_(!is_finite(numbers_.scale) || numbers_.scale == 0 ||
@@ -62,7 +63,6 @@ class Affine {
   template <bool kStream>
   void words(const u64* w, int n, const unsigned char* x, unsigned char* y) {
     if (makes_nan_) return words_with_one_nan<kStream>(w, n, x, y);
-    // stores to y may change anything but what is held in registers
     const Vector scale = scale_, shift = shift_, dropped = dropped_;
     for (; n > 0; --n, ++w, x += 64 * sizeof(T), y += 64 * sizeof(T))
       map64<V, T, kStream>(*w, x, y, [&](Vector value, const u64& bits, int v, int) {
@@ -127,11 +127,11 @@ class Other {
 
 template <class V, class T>
 class Residual {
-  using Vector = decltype(V::template splat<T>(1.0));
+  using Vector = simdrop::Vector<V, T>;
 
  public:
   explicit Residual(const Operation& operation)
-      : scale_(V::template splat<T>(operation.scale)),
+      : scale_(V::template repeat<T>(operation.scale)),
         residual_(operation.other),
         bias_(static_cast<const unsigned char*>(operation.bias)),
         at_(operation.bias_at),
@@ -159,7 +159,7 @@ class Residual {
     const Vector scale = scale_;
     map64<V, T, kStream>(bits, x, y, [&](Vector value, const u64& w, int v, int offset) {
       const Vector sum = (value + V::widen(T{}, bias + offset)) * scale;
-      return V::widen(T{}, residual + offset) + V::choose(w, v, sum, V::template splat<T>(0.0));
+      return V::widen(T{}, residual + offset) + V::choose(w, v, sum, V::template repeat<T>(0.0));
     });
   }
   void advance(u64 n) {
@@ -175,7 +175,7 @@ class Residual {
 
 template <class V, class T>
 class Blend {
-  using Vector = decltype(V::template splat<T>(1.0));
+  using Vector = simdrop::Vector<V, T>;
 
  public:
   explicit Blend(const Operation& operation) : other_(operation.other) {}

@@ -12,6 +12,13 @@
 #endif
 #define SIMDROP_INLINE inline __attribute__((always_inline))
 
+#define SIMDROP_PRAGMA(text) _Pragma(#text)
+#ifdef __clang__
+#define SIMDROP_UNROLL(times) SIMDROP_PRAGMA(unroll times)
+#else
+#define SIMDROP_UNROLL(times) SIMDROP_PRAGMA(GCC unroll times)
+#endif
+
 namespace simdrop {
 namespace {
 

@@ -8,9 +8,8 @@
 // Leaf files only: everything here has internal linkage.
 #pragma once
 
-#include "bits.hpp"
-#include "floats.hpp"
 #include "table.hpp"
+#include "trait.hpp"
 
 namespace simdrop {
 namespace {
@@ -105,14 +104,13 @@ inline void deviates(const u64* words, u64 pairs, double* z) {
 template <class V, class T, Noise kNoise>
 void noise64(const double* z, double sd, const unsigned char* x, unsigned char* y) {
   using Element = ComputeType<T>;
-  using Vector = decltype(V::template splat<T>(0.0));
   alignas(64) Element term[64];
   for (int j = 0; j < 64; ++j)
     term[j] = static_cast<Element>(kNoise == Noise::multiply ? 1.0 + sd * z[j] : sd * z[j]);
-  constexpr int kLanes = sizeof(Vector) / sizeof(Element);
+  constexpr int kLanes = kVectorLanes<V, T>;
   for (int v = 0; v < 64 / kLanes; ++v) {
     const int offset = v * kLanes * static_cast<int>(sizeof(T));
-    Vector value = V::widen(Element{}, reinterpret_cast<const unsigned char*>(term + v * kLanes));
+    auto value = V::widen(Element{}, reinterpret_cast<const unsigned char*>(term + v * kLanes));
     if constexpr (kNoise == Noise::add) value = V::widen(T{}, x + offset) + value;
     if constexpr (kNoise == Noise::multiply) value = V::widen(T{}, x + offset) * value;
     V::template narrow<false>(T{}, y + offset, value);

@@ -26,6 +26,18 @@ struct ComputeTypeOf<double> {
 template <class T>
 using ComputeType = typename ComputeTypeOf<T>::Type;
 
+// The integer as long as a float or double.
+template <class F>
+struct BitsOfFloat {
+  using Type = u32;
+};
+template <>
+struct BitsOfFloat<double> {
+  using Type = u64;
+};
+template <class F>
+using BitsOf = typename BitsOfFloat<F>::Type;
+
 template <class To, class From>
 inline To bit_cast(From from) {
   static_assert(sizeof(To) == sizeof(From));

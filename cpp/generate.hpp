@@ -196,20 +196,8 @@ class Generator {
 
   template <bool LowBit, bool HighBit>
   SIMDROP_INLINE static void fold_one(Words<V>& acc, const Words<V>& low, const Words<V>& high) {
-    acc = {fold_pair<LowBit, HighBit>(acc.w01, low.w01, high.w01),
-           fold_pair<LowBit, HighBit>(acc.w23, low.w23, high.w23)};
-  }
-
-  // acc & low or acc | low, then & high or | high: one instruction where the trait has it.
-  template <bool LowBit, bool HighBit>
-  SIMDROP_INLINE static typename V::Pair fold_pair(typename V::Pair acc, typename V::Pair low,
-                                                   typename V::Pair high) {
-    if constexpr (requires { V::template fold<LowBit, HighBit>(acc, low, high); }) {
-      return V::template fold<LowBit, HighBit>(acc, low, high);
-    } else {
-      const auto first = LowBit ? V::bit_and(acc, low) : V::bit_or(acc, low);
-      return HighBit ? V::bit_and(first, high) : V::bit_or(first, high);
-    }
+    acc = {V::template fold<LowBit, HighBit>(acc.w01, low.w01, high.w01),
+           V::template fold<LowBit, HighBit>(acc.w23, low.w23, high.w23)};
   }
 
   const Plan& plan_;

@@ -2,7 +2,6 @@
 #include <immintrin.h>
 
 #include "kernel.hpp"
-#include "ties.hpp"
 
 namespace simdrop {
 namespace {
@@ -22,16 +21,10 @@ struct Avx2 {
   static Lane high(Product p) { return _mm256_srli_epi64(p, 32); }
   static Lane low(Product p) { return p; }
   static Lane xor2(Lane a, Lane b) { return _mm256_xor_si256(a, b); }
-  static Lane xor3(Lane a, Lane b, Lane c) { return xor2(a, xor2(b, c)); }
   static Pair pair(Product p, Lane a, Lane k) {  // low(p) above, high(p) ^ a ^ k below
     const __m256i mix = _mm256_blend_epi32(_mm256_setzero_si256(), xor2(a, k), 0x55);
     return xor2(_mm256_shuffle_epi32(p, 0xB1), mix);
   }
-  static Pair ones() { return _mm256_set1_epi64x(-1); }
-  static Pair zeros() { return _mm256_setzero_si256(); }
-  static Pair bit_and(Pair a, Pair b) { return _mm256_and_si256(a, b); }
-  static Pair bit_or(Pair a, Pair b) { return _mm256_or_si256(a, b); }
-  static Pair bit_xor(Pair a, Pair b) { return _mm256_xor_si256(a, b); }
   static void interleave(void* to, Pair w01, Pair w23) {
     const __m256i even = _mm256_unpacklo_epi64(w01, w23);
     const __m256i odd = _mm256_unpackhi_epi64(w01, w23);
@@ -42,13 +35,9 @@ struct Avx2 {
     const __m256i zero = _mm256_cmpeq_epi64(at(w), _mm256_setzero_si256());
     return static_cast<u32>(_mm256_movemask_pd(_mm256_castsi256_pd(zero))) ^ 0xF;
   }
-  static u32 list_ties(u64* words, u32 count, u64* bit, u32* index, u32 capacity) {
-    return list_bits<Avx2>(words, count, bit, index, capacity);
-  }
-  using Ties = TieLanes<Avx2>;
 
   template <class T>
-  static auto splat(double s) {
+  static auto repeat(double s) {
     if constexpr (sizeof(T) == 8)
       return _mm256_set1_pd(s);
     else
@@ -135,11 +124,9 @@ struct Avx2 {
   }
 
   template <class T, bool kStream, class S>
-  static void apply(const u64* w, int n, const unsigned char* x, unsigned char* y, S s) {
-    constexpr int kVectors = 2 * sizeof(T);  // to a word of 64 elements
-    for (; n > 0; --n, ++w, x += 32 * kVectors, y += 32 * kVectors)
-      for (int v = 0; v < kVectors; ++v)
-        store<kStream>(y + 32 * v, scaled(T{}, x + 32 * v, w, v, s));
+  static void scale64(const u64* w, const unsigned char* x, unsigned char* y, S s) {
+    constexpr int kVectors = 2 * sizeof(T);
+    for (int v = 0; v < kVectors; ++v) store<kStream>(y + 32 * v, scaled(T{}, x + 32 * v, w, v, s));
   }
 
   // Elements as vectors of the compute type, and back with one rounding.
@@ -193,10 +180,9 @@ struct Avx2 {
     store<true>(to, at(from));
     store<true>(static_cast<__m256i*>(to) + 1, at(static_cast<const __m256i*>(from) + 1));
   }
-
-  static void expand(u64 w, unsigned char* out) { expand_bits(w, out); }
   static void fence() { _mm_sfence(); }
 };
+static_assert(Leaf<Avx2>);
 
 }  // namespace
 

@@ -25,8 +25,6 @@ struct Avx512 {
     const __m512i swapped = _mm512_rol_epi64(p, 32);
     return _mm512_mask_ternarylogic_epi32(swapped, 0x5555, a, k, 0x96);
   }
-  static Pair ones() { return _mm512_set1_epi64(-1); }
-  static Pair zeros() { return _mm512_setzero_si512(); }
   // acc & low or acc | low, then & high or | high
   template <bool LowAnd, bool HighAnd>
   static Pair fold(Pair acc, Pair low, Pair high) {
@@ -35,7 +33,6 @@ struct Avx512 {
     constexpr int kBoth = HighAnd ? kFirst & kHigh : kFirst | kHigh;
     return _mm512_ternarylogic_epi64(acc, low, high, kBoth);
   }
-  static Pair bit_xor(Pair a, Pair b) { return _mm512_xor_si512(a, b); }
   static void interleave(void* to, Pair w01, Pair w23) {
     const __m512i low = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
     const __m512i high = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
@@ -100,7 +97,7 @@ struct Avx512 {
   };
 
   template <class T>
-  static auto splat(double s) {
+  static auto repeat(double s) {
     if constexpr (sizeof(T) == 8)
       return _mm512_set1_pd(s);
     else
@@ -194,11 +191,9 @@ struct Avx512 {
   }
 
   template <class T, bool kStream, class S>
-  static void apply(const u64* w, int n, const unsigned char* x, unsigned char* y, S s) {
-    constexpr int kVectors = sizeof(T);  // to a word of 64 elements
-    for (; n > 0; --n, ++w, x += 64 * kVectors, y += 64 * kVectors)
-      for (int v = 0; v < kVectors; ++v)
-        store<kStream>(y + 64 * v, scaled(T{}, x + 64 * v, w, v, s));
+  static void scale64(const u64* w, const unsigned char* x, unsigned char* y, S s) {
+    for (int v = 0; v < static_cast<int>(sizeof(T)); ++v)
+      store<kStream>(y + 64 * v, scaled(T{}, x + 64 * v, w, v, s));
   }
 
   // Elements as vectors of the compute type, and back with one rounding.
@@ -243,6 +238,7 @@ struct Avx512 {
   }
   static void fence() { _mm_sfence(); }
 };
+static_assert(Leaf<Avx512>);
 
 }  // namespace
 

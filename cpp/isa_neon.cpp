@@ -2,7 +2,6 @@
 #include <arm_neon.h>
 
 #include "kernel.hpp"
-#include "ties.hpp"
 
 namespace simdrop {
 namespace {
@@ -31,10 +30,7 @@ struct Neon {
   static Lane high(Product p) { return p.high; }
   static Lane low(Product p) { return p.low; }
   static Lane xor2(Lane a, Lane b) { return veorq_u32(a, b); }
-  static Lane xor3(Lane a, Lane b, Lane c) { return veorq_u32(a, veorq_u32(b, c)); }
-  static Pair pair(Product p, Lane a, Lane k) { return {xor3(p.high, a, k), p.low}; }
-  static Pair ones() { return {vdupq_n_u32(~u32{0}), vdupq_n_u32(~u32{0})}; }
-  static Pair zeros() { return {vdupq_n_u32(0), vdupq_n_u32(0)}; }
+  static Pair pair(Product p, Lane a, Lane k) { return {xor2(p.high, xor2(a, k)), p.low}; }
   static Pair bit_and(Pair a, Pair b) {
     return {vandq_u32(a.even, b.even), vandq_u32(a.odd, b.odd)};
   }
@@ -47,18 +43,9 @@ struct Neon {
   static void interleave(void* to, Pair w01, Pair w23) {
     vst4q_u32(static_cast<u32*>(to), (uint32x4x4_t{{w01.even, w01.odd, w23.even, w23.odd}}));
   }
-  static u32 nonzero(const u64* w) {
-    u32 found = 0;
-    for (u32 l = 0; l < lanes; ++l) found |= u32{w[l] != 0} << l;
-    return found;
-  }
-  static u32 list_ties(u64* words, u32 count, u64* bit, u32* index, u32 capacity) {
-    return list_bits<Neon>(words, count, bit, index, capacity);
-  }
-  using Ties = TieLanes<Neon>;
 
   template <class T>
-  static auto splat(double s) {
+  static auto repeat(double s) {
     if constexpr (sizeof(T) == 8)
       return vdupq_n_f64(s);
     else
@@ -106,10 +93,9 @@ struct Neon {
   }
 
   template <class T, bool kStream, class S>
-  static void apply(const u64* w, int n, const unsigned char* x, unsigned char* y, S s) {
-    constexpr int kVectors = 4 * sizeof(T);  // to a word of 64 elements
-    for (; n > 0; --n, ++w, x += 16 * kVectors, y += 16 * kVectors)
-      for (int v = 0; v < kVectors; ++v) vst1q_u8(y + 16 * v, scaled(T{}, x + 16 * v, *w, v, s));
+  static void scale64(const u64* w, const unsigned char* x, unsigned char* y, S s) {
+    constexpr int kVectors = 4 * sizeof(T);
+    for (int v = 0; v < kVectors; ++v) vst1q_u8(y + 16 * v, scaled(T{}, x + 16 * v, *w, v, s));
   }
 
   // Elements as vectors of the compute type, and back with one rounding.
@@ -150,11 +136,8 @@ struct Neon {
     const uint64x2_t one = {1, 2};
     return vbslq_f64(vtstq_u64(vdupq_n_u64(w >> (2 * v)), one), a, b);
   }
-  static void stream64(void* to, const void* from) { __builtin_memcpy(to, from, 64); }
-
-  static void expand(u64 w, unsigned char* out) { expand_bits(w, out); }
-  static void fence() {}
 };
+static_assert(Leaf<Neon>);
 
 }  // namespace
 

@@ -5,17 +5,20 @@
 #include "arithmetic.hpp"
 #include "deviates.hpp"
 #include "float_mode.hpp"
-#include "floats.hpp"
 #include "pipeline.hpp"
 #include "sinks.hpp"
 #include "table.hpp"
 #include "tile.hpp"
+#include "trait.hpp"
 
 namespace simdrop {
 namespace {
 
-template <class V>
+template <Leaf L>
 struct Kernels {
+  using V = Trait<L>;
+  static_assert(Verbs<V>);
+
   // Stores around the cache need an aligned address, which a sink reaches if it takes whole
   // elements and enough of them (DropoutSink::lead).
   template <class T>

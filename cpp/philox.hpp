@@ -7,7 +7,7 @@
 // Leaf files only: everything here has internal linkage.
 #pragma once
 
-#include "bits.hpp"
+#include "trait.hpp"
 
 namespace simdrop {
 namespace {

@@ -1,5 +1,6 @@
-// The verbs of a trait that deal with ties, in plain integer code, for instruction sets that have
-// no vector form of them. Leaf files only: everything here has internal linkage.
+// The verbs of a trait that deal with ties (V::list_ties, V::Ties) in plain integer code, for
+// instruction sets that have no vector form of them. Leaf files only: everything here has internal
+// linkage.
 #pragma once
 
 #include "bits.hpp"

@@ -16,7 +16,7 @@ namespace {
 // Delight, 2nd edition, section 7-3): squares of kStep bits change places across the diagonal, then
 // smaller ones. The columns side by side fill the compiler's vectors.
 template <u64 kWords, int kStep = 32>
-inline void transpose64(u64 (*w)[kWords]) {
+inline void swap_squares(u64 (*w)[kWords]) {
   constexpr u64 kMask =
       ~u64{0} / ((u64{1} << kStep) + 1);  // the lower half of every 2 * kStep bits
   for (int top = 0; top < 64; top += 2 * kStep)
@@ -32,7 +32,11 @@ inline void transpose64(u64 (*w)[kWords]) {
       __builtin_memcpy(w[r], low, sizeof(low));
       __builtin_memcpy(w[r + kStep], high, sizeof(high));
     }
-  if constexpr (kStep > 1) transpose64<kWords, kStep / 2>(w);
+  if constexpr (kStep > 1) swap_squares<kWords, kStep / 2>(w);
+}
+template <u64 kWords>
+SIMDROP_NOINLINE void transpose64(u64 (*w)[kWords]) {
+  swap_squares<kWords>(w);
 }
 
 // Draws the bits of a tile, 64 rows at a time. share() is called between the pieces of the work.

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <vector>
 
 #include "check.hpp"
 #include "dispatch.hpp"
@@ -15,6 +16,7 @@
 #include "hostile.hpp"
 #include "inputs.hpp"
 #include "make_plan.hpp"
+#include "minimal.hpp"
 #include "numbers.hpp"
 
 namespace {
@@ -291,7 +293,9 @@ int main(int argc, char** argv) {
     if (known.kernels == 0) known = found;
     good = good && known.kernels == found.kernels && known.family == found.family;
   };
-  for (const KernelTable* table : simdrop::available_tables()) {
+  std::vector<const KernelTable*> tables = simdrop::available_tables();
+  tables.push_back(&simdrop::kMinimalTable);
+  for (const KernelTable* table : tables) {
     const uint64_t before = checker.calls();
     const Digests found = check_table(checker, *table, quick, family_failures);
     std::printf("%-8s %llu calls, digest %016llx\n", table->name,
