@@ -91,10 +91,10 @@ int thread_count(py::handle value) {
   return static_cast<int>(integer_from(1, kMost, "threads", value, "None or " + between(1, kMost)));
 }
 
-bool is_classic(py::handle value) {
+Scaling scaling_of(py::handle value) {
   if (PyUnicode_Check(value.ptr())) {
-    if (PyUnicode_CompareWithASCIIString(value.ptr(), "inverted") == 0) return false;
-    if (PyUnicode_CompareWithASCIIString(value.ptr(), "classic") == 0) return true;
+    if (PyUnicode_CompareWithASCIIString(value.ptr(), "inverted") == 0) return Scaling::inverted;
+    if (PyUnicode_CompareWithASCIIString(value.ptr(), "classic") == 0) return Scaling::classic;
     wrong_value("scaling", value, "'inverted' or 'classic'");
   }
   wrong_type("scaling", value, "'inverted' or 'classic'");

@@ -6,7 +6,7 @@
 
 #include <vector>
 
-#include "plan.hpp"
+#include "make_operation.hpp"
 
 namespace simdrop {
 
@@ -19,8 +19,8 @@ u64 unsigned_integer(const char* name, pybind11::handle value, u64 last, u64 fir
 // None (0: the default) or an integer >= 1.
 int thread_count(pybind11::handle value);
 
-// "inverted" or "classic"; true for classic.
-bool is_classic(pybind11::handle value);
+// "inverted" or "classic".
+Scaling scaling_of(pybind11::handle value);
 
 // repr(value), cut to a length that fits a message
 std::string shown(pybind11::handle value);

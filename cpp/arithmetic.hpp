@@ -9,6 +9,7 @@
 // Leaf files only: everything here has internal linkage.
 #pragma once
 
+#include "operation.hpp"
 #include "trait.hpp"
 
 namespace simdrop {

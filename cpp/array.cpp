@@ -16,11 +16,6 @@ std::string shape_text(const std::vector<i64>& shape) {
   return text + ")";
 }
 
-const char* dtype_text(DType dtype) {
-  constexpr const char* names[kDTypes] = {"float16", "bfloat16", "float32", "float64"};
-  return names[static_cast<int>(dtype)];
-}
-
 }  // namespace
 
 Array borrow(const char* name, py::handle object) {
@@ -57,7 +52,7 @@ py::tuple shape_tuple(const View& view) {
 py::object empty_like(py::handle x, const Array& array) {
   const py::module_ numpy = py::module_::import("numpy");
   if (py::isinstance<py::array>(x)) return numpy.attr("empty_like")(x, py::arg("subok") = false);
-  py::object dtype = py::str(dtype_text(array.view.dtype));
+  py::object dtype = py::str(name_of(array.view.dtype));
   if (array.view.dtype == DType::bf16) {
     try {
       dtype = py::module_::import("ml_dtypes").attr("bfloat16");
@@ -73,8 +68,8 @@ py::object empty_like(py::handle x, const Array& array) {
 
 void require_dtype(const char* name, const Array& x, const Array& array) {
   if (x.view.dtype != array.view.dtype)
-    throw py::value_error(std::string(name) + ": got dtype " + dtype_text(array.view.dtype) +
-                          "; accepted: that of x, " + dtype_text(x.view.dtype));
+    throw py::value_error(std::string(name) + ": got dtype " + name_of(array.view.dtype) +
+                          "; accepted: that of x, " + name_of(x.view.dtype));
 }
 
 void require_same(const char* name, const Array& x, const Array& array) {

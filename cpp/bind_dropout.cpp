@@ -22,7 +22,7 @@ void run(const Operands& operands, const Draw& draw, double scale, int threads) 
 py::object draw(const py::object& x, const py::object& out, const py::object& p, Stream& stream,
                 const py::object& scaling, const py::object& threads, bool return_numbers) {
   const u64 threshold = threshold_of(probability(p));
-  const double scale = kept_scale(threshold, is_classic(scaling));
+  const double scale = kept_scale(threshold, scaling_of(scaling));
   const int n_threads = thread_count(threads);
   const Operands operands(x, out);
   const u64 number = stream.take();  // last: a call that fails takes none
@@ -39,7 +39,7 @@ py::object apply(const py::object& x, const py::object& out, const py::object& p
   const Draw draw{threshold, unsigned_integer("seed", seed, kLast),
                   unsigned_integer("stream", stream, kLast),
                   unsigned_integer("offset", offset, kIndices)};
-  const double scale = kept_scale(threshold, is_classic(scaling));
+  const double scale = kept_scale(threshold, scaling_of(scaling));
   const int n_threads = thread_count(threads);
   const Operands operands(x, out);
   const py::tuple given = shape_tuple(operands.x.view);
@@ -53,12 +53,14 @@ py::object apply(const py::object& x, const py::object& out, const py::object& p
 // Inference: what training=False gives. Inverted scaling leaves x alone, classic multiplies by q.
 py::object infer(const py::object& x, const py::object& out, const py::object& p,
                  const py::object& scaling, const py::object& threads, const char* name) {
-  const double q = keep_probability(threshold_of(probability(p)));
-  const double scale = is_classic(scaling) ? q : 1.0;
+  const u64 threshold = threshold_of(probability(p));
+  const Scaling kind = scaling_of(scaling);
+  const double scale = kept_scale(threshold, kind, false);
+  const bool none = kind == Scaling::classic && threshold == kOne;  // times 0
   const int n_threads = thread_count(threads);
   const Operands operands(x, out, name);
-  // p = 1 gives +0 for all, never 0 times what was there
-  run(operands, {scale == 0.0 ? kOne : 0, 0, 0, 0}, scale, n_threads);
+  // +0 for all, never 0 times what was there
+  run(operands, {none ? kOne : 0, 0, 0, 0}, scale, n_threads);
   return operands.result;
 }
 

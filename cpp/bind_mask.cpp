@@ -84,10 +84,10 @@ void bind_mask(py::module_& m) {
       py::arg("p"), py::arg("name").none(false) = "p");
   m.def(
       "kept_scale",
-      [](const py::object& p, const py::object& scaling) {
-        return kept_scale(threshold_of(probability(p)), is_classic(scaling));
+      [](const py::object& p, const py::object& scaling, bool training) {
+        return kept_scale(threshold_of(probability(p)), scaling_of(scaling), training);
       },
-      py::arg("p"), py::arg("scaling"));
+      py::arg("p"), py::arg("scaling"), py::arg("training") = true);
   m.def(
       "unsigned_integer",
       [](const char* name, const py::object& value, u64 last, u64 first) {

@@ -38,6 +38,9 @@ py::object in_usual_mode(const py::object& function, const py::args& arguments) 
 void bind_runtime(py::module_& m) {
   m.attr("MASK_FORMAT") = kMaskFormat;
   m.attr("INDEX_BITS") = kIndexBits;
+  py::list names;
+  for (const DTypeInfo& info : kDTypeTable) names.append(info.name);
+  m.attr("DTYPES") = py::tuple(names);
   m.def("available_isas", &available_isas,
         R"(Return the instruction sets that can be used here, best first.
 

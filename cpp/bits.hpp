@@ -2,7 +2,7 @@
 // templates, whose weak symbols would carry their ISA flags into the rest of the program.
 #pragma once
 
-#include "plan.hpp"
+#include "integers.hpp"
 
 // What must stay in registers is inlined, what would only be copied is not.
 #ifdef __clang__

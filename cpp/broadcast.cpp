@@ -16,10 +16,6 @@
 namespace simdrop {
 namespace {
 
-// Runs of elements that share a bit and are longer than this are scaled or filled one by one;
-// the bits of shorter ones are written out for each element first.
-constexpr u64 kLongRun = 256;
-
 // Rows of bits that are repeated are written out if they are no longer than this.
 constexpr u64 kLongestPeriod = kGranule / 2;
 

@@ -14,8 +14,6 @@
 namespace simdrop {
 namespace {
 
-inline constexpr int kPairs = 32;  // pairs of deviates to one round of the loops
-
 // 1 + k / 2^52 for the upper 52 bits k of a word.
 inline double one_to_two(u64 word) { return bit_cast<double>(word >> 12 | u64{0x3FF} << 52); }
 
@@ -69,9 +67,9 @@ inline double cosine(double t) {
   return sum * t + 1.0;
 }
 
-// One round: kPairs blocks as they come from the generator.
+// One round: kRoundPairs blocks as they come from the generator.
 inline void deviates_round(const u64* __restrict words, double* __restrict z) {
-  for (int j = 0; j < kPairs; ++j) {
+  for (int j = 0; j < kRoundPairs; ++j) {
     const double u = 2.0 - one_to_two(words[2 * j]);  // in (0, 1]
     const double radius = __builtin_sqrt(-2.0 * natural_log(u));
     // The angle is y plus as many quarter turns as the two upper bits say.
@@ -90,11 +88,11 @@ inline void deviates_round(const u64* __restrict words, double* __restrict z) {
 }
 
 inline void deviates(const u64* words, u64 pairs, double* z) {
-  for (; pairs >= kPairs; pairs -= kPairs, words += 2 * kPairs, z += 2 * kPairs)
+  for (; pairs >= kRoundPairs; pairs -= kRoundPairs, words += 2 * kRoundPairs, z += 2 * kRoundPairs)
     deviates_round(words, z);
   if (pairs == 0) return;
-  alignas(64) u64 rest[2 * kPairs] = {};
-  alignas(64) double values[2 * kPairs];
+  alignas(64) u64 rest[2 * kRoundPairs] = {};
+  alignas(64) double values[2 * kRoundPairs];
   __builtin_memcpy(rest, words, pairs * 16);
   deviates_round(rest, values);
   __builtin_memcpy(z, values, pairs * 16);

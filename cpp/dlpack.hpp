@@ -6,8 +6,6 @@
 namespace simdrop::dlpack {
 
 inline constexpr std::int32_t kCpu = 1;
-inline constexpr std::uint8_t kFloat = 2;
-inline constexpr std::uint8_t kBfloat = 4;
 inline constexpr std::uint64_t kReadOnly = 1;
 
 struct Device {

@@ -16,11 +16,6 @@ struct Draw {
   u64 offset;
 };
 
-// Borders between threads fall between groups of the generator (48 blocks of 128 elements).
-inline constexpr u64 kGranule = kGroupElements;
-// Below this a second thread costs more than it brings (waking it takes some microseconds).
-inline constexpr u64 kWorthwhile = 10 * kGranule;
-
 // In all of the following x and y have one shape and dtype; they are the same memory or disjoint.
 
 // y = Op::scale or Op::affine of x and a bit for each element.

@@ -2,7 +2,7 @@
 // Leaf files only: everything here has internal linkage.
 #pragma once
 
-#include "plan.hpp"
+#include "integers.hpp"
 
 namespace simdrop {
 namespace {

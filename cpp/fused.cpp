@@ -7,12 +7,12 @@
 #include "gather.hpp"
 #include "memory.hpp"
 #include "parallel.hpp"
+#include "tuning.hpp"
 
 namespace simdrop {
 namespace {
 
-constexpr u64 kGathered = 6144;  // elements of a strided array at a time
-constexpr u64 kWord = 64;        // elements that a kernel takes at a time
+constexpr u64 kWord = 64;  // elements that a kernel takes at a time
 
 // The bias over and over, so that any 64 elements lie side by side.
 class RepeatedBias {

@@ -13,6 +13,7 @@
 
 #include "bits.hpp"
 #include "philox.hpp"
+#include "plan.hpp"
 
 namespace simdrop {
 namespace {
@@ -26,7 +27,6 @@ inline constexpr u64 kStretch = u64{1} << 34;
 template <class V>
 class Generator {
   static constexpr int kVectors = kGroupBlocks / static_cast<int>(V::lanes);
-  static constexpr int kMaxPlanes = 8;
 
  public:
   Generator(const Plan& plan, u64 first)
@@ -110,8 +110,8 @@ class Generator {
  private:
   static constexpr u32 kTieBatch = V::lanes * V::tie_chains;
   // The list is cut short when less than a group's words fit: then there are more than half of
-  // these.
-  static constexpr u32 kTieCapacity = 3 * kGroupWords;
+  // kTieCapacity.
+  static_assert(kTieCapacity >= 3 * kGroupWords);
 
   void list_ties(u32 words) {
     tie_words_ = words;
@@ -138,11 +138,12 @@ class Generator {
   // Chains of a pair of planes: half of them are of the one, half of the other.
   static constexpr int kPairVectors = V::chains / 2;
   static constexpr int kHalf = kVectors / 2;
-  static_assert(V::chains % 2 == 0 && kHalf % kPairVectors == 0);
+  static_assert(kGroupBlocks % V::lanes == 0 && 2 * kHalf == kVectors);  // two halves make all
+  static_assert(2 * kPairVectors == V::chains && kHalf % kPairVectors == 0);
 
   // The threshold's bit in plane k. Of random bits (one plane, no threshold) the plane itself is
   // the answer, as if the bit were set.
-  bool bit(int k) const { return planes_ == 1 || ((plan_.top >> (kMaxPlanes - 1 - k)) & 1) != 0; }
+  bool bit(int k) const { return planes_ == 1 || ((plan_.top >> (kMaskPlanes - 1 - k)) & 1) != 0; }
 
   // The first plane of an odd number: all of its vectors. It has no ties, which need all eight, and
   // the bit of its threshold is the lowest that is set.
@@ -204,7 +205,7 @@ class Generator {
   int planes_;
   bool compare_tail_;
   int vectors_ = 0;
-  PlaneScalars scalars_[kMaxPlanes];
+  PlaneScalars scalars_[kMaskPlanes];
   PlaneScalars tail_scalars_;
   KeySchedule<V> key_;
   int now_ = 0;

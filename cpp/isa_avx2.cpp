@@ -186,6 +186,6 @@ static_assert(Leaf<Avx2>);
 
 }  // namespace
 
-extern const KernelTable kAvx2Table = Kernels<Avx2>::table("avx2");
+extern constinit const KernelTable kAvx2Table = Kernels<Avx2>::table("avx2");
 
 }  // namespace simdrop

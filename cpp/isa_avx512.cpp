@@ -242,6 +242,6 @@ static_assert(Leaf<Avx512>);
 
 }  // namespace
 
-extern const KernelTable kAvx512Table = Kernels<Avx512>::table("avx512");
+extern constinit const KernelTable kAvx512Table = Kernels<Avx512>::table("avx512");
 
 }  // namespace simdrop

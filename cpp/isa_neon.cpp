@@ -141,6 +141,6 @@ static_assert(Leaf<Neon>);
 
 }  // namespace
 
-extern const KernelTable kNeonTable = Kernels<Neon>::table("neon");
+extern constinit const KernelTable kNeonTable = Kernels<Neon>::table("neon");
 
 }  // namespace simdrop

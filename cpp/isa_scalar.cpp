@@ -30,6 +30,6 @@ static_assert(Leaf<Scalar>);
 
 }  // namespace
 
-extern const KernelTable kScalarTable = Kernels<Scalar>::table("scalar");
+extern constinit const KernelTable kScalarTable = Kernels<Scalar>::table("scalar");
 
 }  // namespace simdrop

@@ -23,7 +23,7 @@ struct Kernels {
   // elements and enough of them (DropoutSink::lead).
   template <class T>
   static bool may_stream(const void* y, u64 n) {
-    return reinterpret_cast<std::uintptr_t>(y) % sizeof(T) == 0 && n >= 256;
+    return reinterpret_cast<std::uintptr_t>(y) % sizeof(T) == 0 && n >= kWorthAligning;
   }
 
   template <template <class, class> class Apply, class T>
@@ -94,7 +94,7 @@ struct Kernels {
     alignas(64) unsigned char block[64];  // out of reach of `to`: it stays in a register
     __builtin_memcpy(block, pattern64, 64);
     const u64 lead = (64 - reinterpret_cast<std::uintptr_t>(to) % 64) % 64;
-    if (bypasses(traffic) && lead % 8 == 0 && n >= 512) {
+    if (bypasses(traffic) && lead % 8 == 0 && n >= kWorthStreaming) {
       __builtin_memcpy(to, block, lead);
       for (to += lead, n -= lead; n >= 64; n -= 64, to += 64) V::stream64(to, block);
     }
@@ -119,12 +119,19 @@ struct Kernels {
   }
 
   static constexpr KernelTable table(const char* name) {
-    KernelTable t{};
+    static_assert(is_full(entries()));
+    KernelTable t = entries();
     t.name = name;
-    for_dtype<Half>(t, DType::f16);
-    for_dtype<Bfloat>(t, DType::bf16);
-    for_dtype<float>(t, DType::f32);
-    for_dtype<double>(t, DType::f64);
+    return t;
+  }
+
+ private:
+  static constexpr KernelTable entries() {
+    KernelTable t{};
+    for_dtype<Half, DType::f16>(t);
+    for_dtype<Bfloat, DType::bf16>(t);
+    for_dtype<float, DType::f32>(t);
+    for_dtype<double, DType::f64>(t);
     t.fill = &InUsualMode<&fill>::call;
     t.fence = &V::fence;
     t.deviates = &InUsualMode<&deviates>::call;
@@ -134,10 +141,20 @@ struct Kernels {
     return t;
   }
 
- private:
-  template <class T>
-  static constexpr void for_dtype(KernelTable& t, DType dtype) {
-    const int d = static_cast<int>(dtype);
+  static constexpr bool is_full(const KernelTable& t) {
+    bool full = t.fill && t.fence && t.deviates && t.packed && t.bytes && t.count;
+    for (int d = 0; d < kDTypes; ++d) {
+      for (int op = 0; op < kOps; ++op) full = full && t.dropout[op][d];
+      for (int op = 0; op < kPlainOps; ++op) full = full && t.apply[op][d] && t.tile[op][d];
+      for (int kind = 0; kind < kNoises; ++kind) full = full && t.noise[kind][d];
+    }
+    return full;
+  }
+
+  template <class T, DType kDType>
+  static constexpr void for_dtype(KernelTable& t) {
+    static_assert(sizeof(T) == item_size(kDType));
+    constexpr int d = static_cast<int>(kDType);
     t.dropout[static_cast<int>(Op::scale)][d] = &InUsualMode<&dropout<Scale, T>>::call;
     t.dropout[static_cast<int>(Op::affine)][d] = &InUsualMode<&dropout<Affine, T>>::call;
     t.dropout[static_cast<int>(Op::residual)][d] = &InUsualMode<&dropout<Residual, T>>::call;

@@ -6,11 +6,6 @@
 
 namespace simdrop {
 
-u64 item_size(DType dtype) {
-  constexpr u64 sizes[kDTypes] = {2, 2, 4, 8};
-  return sizes[static_cast<int>(dtype)];
-}
-
 u64 View::size() const {
   u64 n = 1;
   for (const i64 length : shape) n *= static_cast<u64>(length);

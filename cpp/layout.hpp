@@ -4,7 +4,7 @@
 #include <array>
 #include <vector>
 
-#include "plan.hpp"
+#include "dtypes.hpp"
 
 namespace simdrop {
 
@@ -19,8 +19,6 @@ struct View {
 
   u64 size() const;
 };
-
-u64 item_size(DType dtype);
 
 // True if x and y have the same elements in the same order. Strides of axes of length 1 mean
 // nothing.

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <limits>
+#include <optional>
 #include <string>
 
 #include "arguments.hpp"
@@ -12,32 +13,42 @@ namespace py = pybind11;
 namespace simdrop {
 namespace {
 
-constexpr const char* kDTypesAccepted =
-    "float16, bfloat16, float32 or float64 in native byte order";
-
-[[noreturn]] void wrong_dtype(const char* name, const std::string& got) {
-  throw py::type_error(std::string(name) + ": got dtype " + got + "; accepted: " + kDTypesAccepted +
-                       ", for example " + name + ".astype(numpy.float32)");
+std::string accepted_dtypes() {
+  std::string text;
+  for (int d = 0; d < kDTypes; ++d)
+    text += std::string(d == 0 ? "" : d < kDTypes - 1 ? ", " : " or ") + kDTypeTable[d].name;
+  return text + " in native byte order";
 }
 
-// NumPy's fixed type numbers (ndarraytypes.h). User types such as ml_dtypes.bfloat16 get theirs
-// when they register; the one found first is remembered.
-constexpr int kNumpyHalf = 23;
-constexpr int kNumpyFloat = 11;
-constexpr int kNumpyDouble = 12;
+[[noreturn]] void wrong_dtype(const char* name, const std::string& got) {
+  throw py::type_error(std::string(name) + ": got dtype " + got + "; accepted: " +
+                       accepted_dtypes() + ", for example " + name + ".astype(numpy.float32)");
+}
+
+// The storage type of which that is true, or nothing.
+template <class Holds>
+std::optional<DType> find_dtype(Holds holds) {
+  for (const DTypeInfo& info : kDTypeTable)
+    if (holds(info)) return info.dtype;
+  return std::nullopt;
+}
+
+// User types such as ml_dtypes.bfloat16 get their number when they register; the one found first
+// is remembered.
 constexpr int kNumpyUser = 256;
-std::atomic<int> bfloat16_number{-1};
+std::atomic<int> bfloat16_number{kDTypeTable[static_cast<int>(DType::bf16)].numpy_number};
 
 DType dtype_of(const char* name, const py::dtype& dtype) {
   const int number = dtype.num();
   const char order = dtype.byteorder();
   if (order == '=' || order == '|') {
-    if (number == kNumpyFloat) return DType::f32;
-    if (number == kNumpyDouble) return DType::f64;
-    if (number == kNumpyHalf) return DType::f16;
-    if (number >= kNumpyUser) {
+    if (number >= 0 && number < kNumpyUser) {
+      if (const auto found = find_dtype([&](auto& info) { return info.numpy_number == number; }))
+        return *found;
+    } else if (number >= kNumpyUser) {
       if (number == bfloat16_number.load(std::memory_order_relaxed)) return DType::bf16;
-      if (dtype.itemsize() == 2 && py::str(dtype.attr("name")).equal(py::str("bfloat16"))) {
+      if (dtype.itemsize() == static_cast<py::ssize_t>(item_size(DType::bf16)) &&
+          py::str(dtype.attr("name")).equal(py::str(name_of(DType::bf16)))) {
         bfloat16_number.store(number, std::memory_order_relaxed);
         return DType::bf16;
       }
@@ -102,14 +113,10 @@ Array from_buffer(const char* name, py::handle object) {
   std::string format = view->format != nullptr ? view->format : "B";
   if (format.size() == 2 && (format[0] == '@' || format[0] == '=' || format[0] == '<'))
     format.erase(0, 1);  // all supported machines are little-endian
-  if (format == "e")
-    result.view.dtype = DType::f16;
-  else if (format == "f")
-    result.view.dtype = DType::f32;
-  else if (format == "d")
-    result.view.dtype = DType::f64;
-  else
-    wrong_dtype(name, "'" + format + "' (buffer format)");
+  const auto dtype = find_dtype(
+      [&](auto& info) { return info.format != 0 && format == std::string(1, info.format); });
+  if (!dtype) wrong_dtype(name, "'" + format + "' (buffer format)");
+  result.view.dtype = *dtype;
   if (view->suboffsets != nullptr)
     throw py::type_error(std::string(name) +
                          ": got a buffer with suboffsets; accepted: memory "
@@ -130,17 +137,13 @@ constexpr std::int32_t kMaxDims = kMostDimensions;
 View view_of(const char* name, const dlpack::Tensor& tensor) {
   View view;
   const auto& type = tensor.dtype;
-  if (type.lanes == 1 && type.code == dlpack::kBfloat && type.bits == 16)
-    view.dtype = DType::bf16;
-  else if (type.lanes == 1 && type.code == dlpack::kFloat && type.bits == 16)
-    view.dtype = DType::f16;
-  else if (type.lanes == 1 && type.code == dlpack::kFloat && type.bits == 32)
-    view.dtype = DType::f32;
-  else if (type.lanes == 1 && type.code == dlpack::kFloat && type.bits == 64)
-    view.dtype = DType::f64;
-  else
+  const auto dtype = find_dtype([&](auto& info) {
+    return type.lanes == 1 && type.code == info.dlpack_code && type.bits == 8 * info.size;
+  });
+  if (!dtype)
     wrong_dtype(name, "code " + std::to_string(type.code) + " of " + std::to_string(type.bits) +
                           " bits (DLPack)");
+  view.dtype = *dtype;
   if (tensor.ndim < 0 || tensor.ndim > kMaxDims || (tensor.ndim > 0 && tensor.shape == nullptr))
     throw py::value_error(std::string(name) + ": got a DLPack tensor of " +
                           std::to_string(tensor.ndim) + " dimensions" +

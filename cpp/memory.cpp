@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "cpu.hpp"
+#include "tuning.hpp"
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -14,8 +15,7 @@ namespace simdrop {
 namespace {
 
 // Found out as the library is loaded (cpu_count.cpp says why).
-constexpr u64 kMiB = u64{1} << 20;
-const u64 cache = std::clamp<u64>(last_level_cache(), 16 * kMiB, 128 * kMiB);
+const u64 cache = std::clamp<u64>(last_level_cache(), kLeastCache, kMostCache);
 const bool alone = cpu_follows_streams();
 
 }  // namespace

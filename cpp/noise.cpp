@@ -6,13 +6,12 @@
 #include "engine.hpp"
 #include "gather.hpp"
 #include "parallel.hpp"
+#include "tuning.hpp"
 
 namespace simdrop {
 namespace {
 
-constexpr u64 kPairs = 192;          // four groups of the generator
-constexpr u64 kValues = 2 * kPairs;  // deviates at a time
-constexpr u64 kNoiseWorthwhile = 16 * kValues;
+constexpr u64 kValues = 2 * kNormalPairs;  // deviates at a time
 
 }  // namespace
 
@@ -25,8 +24,8 @@ void normal_noise(const Draw& draw, Noise noise, double sd, const View& x, const
   const NoiseKernel kernel = table.noise[static_cast<int>(noise)][static_cast<int>(x.dtype)];
   const Pieces from(x), to(y);
   const bool dense = from.is_dense() && to.is_dense();
-  parallel_ranges(n, kValues, kNoiseWorthwhile, threads, [&](u64 begin, u64 end) {
-    alignas(64) u64 words[2 * kPairs];
+  parallel_ranges(n, kValues, kNormalWorthwhile, threads, [&](u64 begin, u64 end) {
+    alignas(64) u64 words[kValues];
     alignas(64) double z[kValues];
     alignas(64) u8 buffer[kValues * sizeof(double)];
     for (u64 i = begin; i < end;) {

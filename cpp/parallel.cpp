@@ -5,13 +5,10 @@
 
 #include "cpu_count.hpp"
 #include "pool.hpp"
+#include "tuning.hpp"
 
 namespace simdrop {
 namespace {
-
-// A job is long, and worth waking a thread that sleeps, if it is so many times as long as what is
-// worth a thread.
-constexpr u64 kLong = 32;
 
 std::atomic<int> chosen_threads{0};
 
@@ -40,7 +37,7 @@ void run_ranges(const Split& split, RangeCall work) {
   const Job job{
       split.n, split.granule, std::clamp<u64>(least, 1, most), most, static_cast<u64>(threads),
       work};
-  if (!work_together(job, threads - 1, split.n >= kLong * split.worthwhile))
+  if (!work_together(job, threads - 1, split.n >= kLongJob * split.worthwhile))
     work.call(work.work, 0, split.n, 0);
   call_ended();
 }

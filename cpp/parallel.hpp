@@ -4,7 +4,7 @@
 #include <memory>
 #include <type_traits>
 
-#include "plan.hpp"
+#include "integers.hpp"
 #include "pool.hpp"
 
 namespace simdrop {

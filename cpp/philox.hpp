@@ -7,6 +7,7 @@
 // Leaf files only: everything here has internal linkage.
 #pragma once
 
+#include "plan.hpp"
 #include "trait.hpp"
 
 namespace simdrop {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "cpu_count.hpp"
+#include "tuning.hpp"
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
@@ -27,23 +28,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::microseconds;
 
-// After a job a thread looks for the next one for so long before it sleeps: the time between two
-// calls of a loop.
-constexpr microseconds kSpin{20};
-// Waking a thread that sleeps takes 20 to 70 us on a virtual machine, as long as a small job. So it
-// is woken for a job that comes so soon after another that more will come (and hypervisors do not
-// let a CPU sleep at once), or for a long one.
-constexpr microseconds kSoon{200};
-// A piece takes about 50 us. Who has to wait so much longer for the end of one, or asks for help
-// that does not come, shares the CPUs with other processes, and works alone for a
-// while: at first for kAlone, twice as long each time that it happens again soon.
-constexpr microseconds kLate{100};
-// So often in a row help may fail to come: a CPU that sleeps takes a while to wake up.
-constexpr int kMisses = 16;
-constexpr microseconds kAlone{20'000}, kAloneMost{320'000};
-// More threads than CPUs only take turns. Up to eight are started all the same, so that whoever
-// tests on a small machine sees several at work.
-constexpr int kAlways = 8;
+constexpr microseconds kSpin{kSpinTime}, kSoon{kSoonTime}, kLate{kLateTime};
+constexpr microseconds kAlone{kAloneTime}, kMostAlone{kMostAloneTime};
 
 void relax() {
 #if defined(__x86_64__) || defined(_M_X64)
@@ -100,7 +86,7 @@ class Pool {
   // Returns whether there are more than before.
   bool start_workers(int wanted) {
     const int before = workers_;
-    wanted = std::min(wanted, std::max(cpu_count(), kAlways) - 1);
+    wanted = std::min(wanted, std::max(cpu_count(), kThreadsAlways) - 1);
     if (workers_ >= wanted || Clock::now() < start_again_) return false;
 #if defined(__unix__) || defined(__APPLE__)
     // Signals are for the threads of the program.
@@ -116,7 +102,7 @@ class Pool {
         worker.detach();
       }
     } catch (const std::exception&) {  // then those that there are will do
-      start_again_ = Clock::now() + kAloneMost;
+      start_again_ = Clock::now() + kMostAlone;
     }
 #if defined(__unix__) || defined(__APPLE__)
     pthread_sigmask(SIG_SETMASK, &own, nullptr);
@@ -208,9 +194,9 @@ class Pool {
     // Pieces take longer where instructions are simple or memory is far: what is late is told by
     // those of the caller.
     const auto late = kLate + 2 * (done - start) / std::max<u64>(taken, 1);
-    if (end - done > late || misses_ >= kMisses) {
+    if (end - done > late || misses_ >= kMostMisses) {
       misses_ = 0;
-      alone_ = end - alone_until_ < alone_ ? std::min(2 * alone_, kAloneMost) : kAlone;
+      alone_ = end - alone_until_ < alone_ ? std::min(2 * alone_, kMostAlone) : kAlone;
       alone_until_ = end + alone_;
     }
   }

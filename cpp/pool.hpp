@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "plan.hpp"
+#include "integers.hpp"
 
 namespace simdrop {
 

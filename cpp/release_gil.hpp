@@ -6,7 +6,7 @@
 #include <chrono>
 #include <thread>
 
-#include "plan.hpp"
+#include "tuning.hpp"
 
 namespace simdrop {
 
@@ -16,7 +16,8 @@ namespace simdrop {
 // which is what Python 3.14 lets it do.
 class ReleaseGil {
  public:
-  explicit ReleaseGil(u64 elements) : state_(elements >= kLong ? PyEval_SaveThread() : nullptr) {}
+  explicit ReleaseGil(u64 elements)
+      : state_(elements >= kWorthReleasing ? PyEval_SaveThread() : nullptr) {}
   ReleaseGil(const ReleaseGil&) = delete;
   ReleaseGil& operator=(const ReleaseGil&) = delete;
   ~ReleaseGil() {
@@ -29,7 +30,6 @@ class ReleaseGil {
   }
 
  private:
-  static constexpr u64 kLong = 16384;  // about a microsecond of work
   PyThreadState* state_;
 };
 

@@ -3,13 +3,11 @@
 #pragma once
 
 #include "bits.hpp"
+#include "operation.hpp"
+#include "tuning.hpp"
 
 namespace simdrop {
 namespace {
-
-// From memory, lines are asked for so many bytes ahead: 8 KiB hide the latency and leave most of
-// the first cache to the generator. The processor's own prefetcher stops while bits are drawn.
-inline constexpr u64 kAhead = 8192;
 
 // y = what Apply makes of x and the bits, 64 elements per word (arithmetic.hpp).
 template <class Apply, class T, bool kStream>
@@ -28,7 +26,7 @@ class DropoutSink {
     constexpr std::uintptr_t kAlign = 64;
     const auto past = reinterpret_cast<std::uintptr_t>(y_) % kAlign;
     // Few elements are not worth it, but stores around the cache fault at other addresses.
-    if (past == 0 || past % sizeof(T) != 0 || (!kStream && n < 256)) return 0;
+    if (past == 0 || past % sizeof(T) != 0 || (!kStream && n < kWorthAligning)) return 0;
     return static_cast<unsigned>((kAlign - past) / sizeof(T));
   }
 

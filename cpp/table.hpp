@@ -41,10 +41,6 @@ using NoiseKernel = void (*)(const double* z, double sd, const void* x, void* y,
 
 // A rectangle of an array whose memory does not run along its last axis: columns lie along memory,
 // rows along the mask's index. At most kTileRows by kTileColumns.
-inline constexpr u64 kTileRows = 8192;
-inline constexpr u64 kTileColumns = 512;
-inline constexpr u64 kTileColumnWords =
-    kTileRows / 64 + 8;  // an odd number of lines: not all columns in one cache set
 struct Tile {
   u64 rows, columns;
   u64 first;     // index of row 0, column 0
@@ -63,8 +59,8 @@ using TileKernel = void (*)(const Plan& plan, const Operation& operation, const 
 struct KernelTable {
   const char* name;
   DropoutKernel dropout[kOps][kDTypes];
-  ApplyKernel apply[2][kDTypes];  // Op::scale and Op::affine, as in the next
-  TileKernel tile[2][kDTypes];
+  ApplyKernel apply[kPlainOps][kDTypes];
+  TileKernel tile[kPlainOps][kDTypes];
   // y = the pattern over and over, for n bytes; it starts at a multiple of 8 bytes, y at any
   // multiple of the element that it repeats
   void (*fill)(const void* pattern64, void* y, u64 n, Traffic traffic);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "bits.hpp"
+#include "plan.hpp"
 
 namespace simdrop {
 namespace {

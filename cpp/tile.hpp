@@ -51,17 +51,15 @@ class TileDrawing {
   void run_all() {
     for (u64 top = 0; top < tile_.rows; top += 64) {
       const u64 rows = tile_.rows - top < 64 ? tile_.rows - top : 64;
-      strip_ = strips_[top / 64 % kStrips].bits;
+      strip_ = strips_[top / 64 % kTileStrips].bits;
       draw_strip(tile_.first + top * tile_.row_step, static_cast<unsigned>(rows));
       transpose64<kWords>(strip_);
-      const u64 held = top / 64 % kStrips + 1;
-      if (held == kStrips || top + 64 >= tile_.rows) hand_out(top / 64 + 1 - held, held);
+      const u64 held = top / 64 % kTileStrips + 1;
+      if (held == kTileStrips || top + 64 >= tile_.rows) hand_out(top / 64 + 1 - held, held);
     }
   }
 
  private:
-  // So many strips are held back: their words of a column are next to each other.
-  static constexpr u64 kStrips = 8;
   struct alignas(64) Strip {
     u64 bits[64][kWords];
     u64 apart[8];  // not all strips in one cache set
@@ -132,7 +130,7 @@ class TileDrawing {
   const Tile& tile_;
   unsigned columns_;
   const Share& share_;
-  Strip strips_[kStrips] = {};
+  Strip strips_[kTileStrips] = {};
   u64 (*strip_)[kWords] = nullptr;
 };
 

@@ -10,8 +10,6 @@
 namespace simdrop {
 namespace {
 
-constexpr u64 kHeldBits = 4 * kGranule;  // drawn at a time
-
 struct Bits {
   const u64* words;
   u64 first;  // within the words

@@ -62,7 +62,7 @@ VALID: dict[str, tuple[Any, ...]] = {
     "infer": (X, OUT, 0.5, "classic", 2, "x"),
     "keep_bits": (N, 0.5, 1, 2, 3, False, 2),
     "keep_bytes": (N, 0.5, 1, 2, 3, False, 2),
-    "kept_scale": (0.5, "inverted"),
+    "kept_scale": (0.5, "inverted", True),
     "noise": (X, OUT, 1, 0.5, STREAM, 2, "x"),
     "plane_words": (N, 16, 1, 2, 2),
     "pointer_calls": (),

@@ -51,8 +51,9 @@ def draw(
 
 def inferred(shape: tuple[int, ...], p: SupportsFloat, scaling: Scaling) -> AffineDrawn:
     """Return what inference does: nothing, or times ``q`` for classic scaling, which leaves +0 of all for ``q = 0``."""
-    q = keep_probability(p) if scaling == "classic" else 1.0
-    return AffineDrawn(Mask(shape, 0.0 if q else 1.0, seed=0), scale=q or 1.0)
+    scale = _core.kept_scale(p, scaling, training=False)
+    none = scaling == "classic" and keep_probability(p) == 0
+    return AffineDrawn(Mask(shape, 1.0 if none else 0.0, seed=0), scale=scale)
 
 
 def keep_probability(p: SupportsFloat) -> float:

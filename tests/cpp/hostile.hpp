@@ -67,7 +67,7 @@ template <int kFirst, int kSecond>
 void set_pair(KernelTable& t) {
   t.dropout[kFirst][kSecond] =
       Hostile::entry<[](const KernelTable& u) { return u.dropout[kFirst][kSecond]; }>;
-  if constexpr (kFirst < 2) {
+  if constexpr (kFirst < simdrop::kPlainOps) {
     t.apply[kFirst][kSecond] =
         Hostile::entry<[](const KernelTable& u) { return u.apply[kFirst][kSecond]; }>;
     t.tile[kFirst][kSecond] =

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy_format
 
+from simdrop import _core
 from simdrop._cli._errors import CommandError, human_size, system_error
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
-_ACCEPTED = ("float16", "float32", "float64")
+_ACCEPTED = tuple(name for name in _core.DTYPES if hasattr(np, name))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ with torch.inference_mode():
     _INFERENCE = _keys_of(torch.empty(0, device="cpu")).raw_repr()
 _PLAIN = frozenset((_ORDINARY, _INFERENCE))
 
-CODES: dict[torch.dtype, int] = {torch.float16: 0, torch.bfloat16: 1, torch.float32: 2, torch.float64: 3}
+CODES: dict[torch.dtype, int] = {getattr(torch, name): code for code, name in enumerate(_core.DTYPES)}
 
 _modes = torch._C._len_torch_dispatch_stack
 transforms = torch._C._are_functorch_transforms_active
