@@ -13,7 +13,7 @@ namespace {
 constexpr u64 kLast = ~u64{0};
 constexpr u64 kIndices = u64{1} << kIndexBits;
 
-void run(const Operands& operands, const Draw& draw, double scale, int threads) {
+void dropout_of(const Operands& operands, const Draw& draw, double scale, int threads) {
   const ReleaseGil released(operands.x.view.size());
   dropout(draw, scale, operands.x.view, operands.out.view, threads);
 }
@@ -26,7 +26,7 @@ py::object draw(const py::object& x, const py::object& out, const py::object& p,
   const int n_threads = thread_count(threads);
   const Operands operands(x, out);
   const u64 number = stream.take();  // last: a call that fails takes none
-  run(operands, {threshold, stream.seed(), number, 0}, scale, n_threads);
+  dropout_of(operands, {threshold, stream.seed(), number, 0}, scale, n_threads);
   if (!return_numbers) return operands.result;
   return py::make_tuple(operands.result, shape_tuple(operands.x.view), number);
 }
@@ -46,7 +46,7 @@ py::object apply(const py::object& x, const py::object& out, const py::object& p
   if (!given.equal(shape))
     throw py::value_error("x: got shape " + shown(given) + "; accepted: that of the mask, " +
                           shown(shape));
-  run(operands, draw, scale, n_threads);
+  dropout_of(operands, draw, scale, n_threads);
   return operands.result;
 }
 
@@ -60,7 +60,7 @@ py::object infer(const py::object& x, const py::object& out, const py::object& p
   const int n_threads = thread_count(threads);
   const Operands operands(x, out, name);
   // +0 for all, never 0 times what was there
-  run(operands, {none ? kOne : 0, 0, 0, 0}, scale, n_threads);
+  dropout_of(operands, {none ? kOne : 0, 0, 0, 0}, scale, n_threads);
   return operands.result;
 }
 

@@ -60,9 +60,9 @@ u64 checked_size(const char* name, const std::vector<i64>& shape) {
 // address twice is in place; any other overlap is the caller's error. Uses at most `threads`
 // threads. An empty `noise` has a bit for each element, another one is the shape of the mask. The
 // first element takes the bit at `offset`.
-void run(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
-         const std::vector<i64>& noise, int dtype, int threads, double p, u64 seed, u64 stream,
-         double scale, double shift, double dropped, u64 offset) {
+void dropout_at(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
+                const std::vector<i64>& noise, int dtype, int threads, double p, u64 seed,
+                u64 stream, double scale, double shift, double dropped, u64 offset) {
   require(is_probability(p), "p", p, "0 to 1");
   require(dtype >= 0 && dtype < kDTypes, "dtype", dtype, "0 to 3");
   require(threads >= 1, "threads", threads, "1 and above");
@@ -89,7 +89,7 @@ void run(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
 void dropout_pointers(std::uintptr_t x, std::uintptr_t y, i64 n, int dtype, int threads, double p,
                       u64 seed, u64 stream, double scale, double shift, double dropped,
                       u64 offset) {
-  run(x, y, {n}, {}, dtype, threads, p, seed, stream, scale, shift, dropped, offset);
+  dropout_at(x, y, {n}, {}, dtype, threads, p, seed, stream, scale, shift, dropped, offset);
 }
 
 void dropout_shared_pointers(std::uintptr_t x, std::uintptr_t y, const py::tuple& shape,
@@ -100,7 +100,7 @@ void dropout_shared_pointers(std::uintptr_t x, std::uintptr_t y, const py::tuple
           "a length for each dimension, one at least");
   for (std::size_t d = 0; d < bits.size(); ++d)
     require(bits[d] == whole[d] || bits[d] == 1, "noise", bits[d], "1 or the length in shape");
-  run(x, y, whole, bits, dtype, threads, p, seed, stream, scale, shift, dropped, 0);
+  dropout_at(x, y, whole, bits, dtype, threads, p, seed, stream, scale, shift, dropped, 0);
 }
 
 }  // namespace

@@ -42,16 +42,17 @@ class Generator {
   // How many calls of step() make a group.
   int steps() const { return planes_; }
 
-  // A group leaves pauses for other work: one after each step, and with ties one after finish and
-  // about three in settle. This many words of another group in each of them make a whole one.
-  static int words_per_pause(const Plan& plan) {
+  // Drawing a group leaves room for other work: after each step, and with ties after finish and
+  // about three times in resolve_ties. So many words of another group each time make all of them.
+  static int words_between(const Plan& plan) {
     const int planes = plan.plane_last - plan.plane_first + 1;
-    const int pauses = plan.tail != 0 ? planes + 4 : planes;
-    return pauses == 0 ? kGroupWords : (kGroupWords + pauses - 1) / pauses;
+    const int times = plan.tail != 0 ? planes + 4 : planes;
+    return times == 0 ? kGroupWords : (kGroupWords + times - 1) / times;
   }
 
-  // A group is block() filled, begin, every step, finish, settle. The next begin may come before
-  // settle, and should: settle reads what finish has just written, which takes a while to arrive.
+  // A group is block() filled, begin, every step, finish, resolve_ties. The next begin may come
+  // before resolve_ties, and should: that reads what finish has just written, which takes a while
+  // to arrive.
   u64* block() { return block_[1 - now_]; }
   void begin(int count) {
     now_ = 1 - now_;
@@ -66,13 +67,13 @@ class Generator {
     if (planes_ % 2 != 0 && s-- == 0) return single_plane();
     const int low =
         planes_ - 1 - planes_ % 2 - s / 2 * 2;  // of the two planes the less significant
-    const bool first = s / 2 == 0 && planes_ % 2 == 0;
+    const bool starts = s / 2 == 0 && planes_ % 2 == 0;
     const int from = s % 2 * kHalf;
     const int end = from + kHalf < vectors_ ? from + kHalf : vectors_;
     if (compare_tail_)
-      two_planes<true>(low, from, end, first);
+      two_planes<true>(low, from, end, starts);
     else
-      two_planes<false>(low, from, end, first);
+      two_planes<false>(low, from, end, starts);
   }
 
   // Writes the group's keep bits, 64 to a word, in element order; ties count as kept.
@@ -94,14 +95,14 @@ class Generator {
   }
 
   // Decides the ties that finish found, about one element in 256 and 24 of a group. Their tail
-  // words are drawn kTieBatch at a time; share() is called after each batch.
-  template <class Share>
-  SIMDROP_INLINE void settle(u64* keep, const Share& share) {
+  // words are drawn kTieBatch at a time; other_work() is called after each batch.
+  template <class Work>
+  SIMDROP_INLINE void resolve_ties(u64* keep, const Work& other_work) {
     if (!compare_tail_) return;
     for (u32 count = tie_words_; ties_ != 0; list_ties(count)) {
       for (u32 at = 0; at < ties_; at += kTieBatch) {
-        settle_batch(keep, at);
-        share();
+        resolve_batch(keep, at);
+        other_work();
       }
       if (ties_ < kTieCapacity / 2) break;  // the list was not cut short
     }
@@ -119,7 +120,7 @@ class Generator {
     for (u32 l = 0; l < kTieBatch; ++l) tie_bit_[ties_ + l] = tie_index_[ties_ + l] = 0;
   }
 
-  SIMDROP_NOINLINE void settle_batch(u64* keep, u32 at) {
+  SIMDROP_NOINLINE void resolve_batch(u64* keep, u32 at) {
     typename V::Ties ties[V::tie_chains];
     SharedRounds<V> shared[V::tie_chains];
     for (u32 c = 0; c < V::tie_chains; ++c) {
@@ -161,8 +162,8 @@ class Generator {
 
   // Planes `low` and `low - 1` of some vectors.
   template <bool Tail>
-  SIMDROP_NOINLINE void two_planes(int low, int from, int end, bool first) {
-    if (first) {
+  SIMDROP_NOINLINE void two_planes(int low, int from, int end, bool starts) {
+    if (starts) {
       for (int v = from; v < end; ++v) {
         ge_[v] = {V::ones(), V::ones()};
         gt_[v] = {V::zeros(), V::zeros()};

@@ -26,16 +26,16 @@ struct Kernels {
     return reinterpret_cast<std::uintptr_t>(y) % sizeof(T) == 0 && n >= kWorthAligning;
   }
 
-  template <template <class, class> class Apply, class T>
+  template <template <class, class> class Compute, class T>
   static void dropout(const Plan& plan, u64 first, const Operation& operation, const void* x,
                       void* y, u64 n, Traffic traffic) {
     if (bypasses(traffic) && may_stream<T>(y, n)) {
-      DropoutSink<Apply<V, T>, T, true> sink(operation, x, y, asks_ahead(traffic));
-      run<V>(plan, first, n, sink_of(sink));
+      DropoutSink<Compute<V, T>, T, true> sink(operation, x, y, asks_ahead(traffic));
+      draw_to_sink<V>(plan, first, n, sink_of(sink));
       V::fence();
     } else {
-      DropoutSink<Apply<V, T>, T, false> sink(operation, x, y, asks_ahead(traffic));
-      run<V>(plan, first, n, sink_of(sink));
+      DropoutSink<Compute<V, T>, T, false> sink(operation, x, y, asks_ahead(traffic));
+      draw_to_sink<V>(plan, first, n, sink_of(sink));
     }
   }
 
@@ -59,33 +59,33 @@ struct Kernels {
     if (n != 0) feed.give_partial(static_cast<unsigned>(n));
   }
 
-  template <template <class, class> class Apply, class T>
+  template <template <class, class> class Compute, class T>
   static void apply(const u64* bits, u64 bit, u64 n, const Operation& operation, const void* x,
                     i64 x_step, void* y, i64 y_step, Traffic traffic) {
     if (x_step != sizeof(T) || y_step != sizeof(T)) {
-      StridedSink<Apply<V, T>, T> sink(operation, x, y, x_step, y_step);
+      StridedSink<Compute<V, T>, T> sink(operation, x, y, x_step, y_step);
       feed_all(sink_of(sink), bits, bit, n);
     } else if (bypasses(traffic) && may_stream<T>(y, n)) {
-      DropoutSink<Apply<V, T>, T, true> sink(operation, x, y, asks_ahead(traffic));
+      DropoutSink<Compute<V, T>, T, true> sink(operation, x, y, asks_ahead(traffic));
       feed_all(sink_of(sink), bits, bit, n, sink.lead(n));
     } else {
-      DropoutSink<Apply<V, T>, T, false> sink(operation, x, y, asks_ahead(traffic));
+      DropoutSink<Compute<V, T>, T, false> sink(operation, x, y, asks_ahead(traffic));
       feed_all(sink_of(sink), bits, bit, n);
     }
   }
 
-  template <template <class, class> class Apply, class T>
+  template <template <class, class> class Compute, class T>
   static void tile(const Plan& plan, const Operation& operation, const Tile* draw,
-                   const Tile* apply) {
+                   const Tile* use) {
     constexpr i64 kItem = sizeof(T);
-    if (apply == nullptr) {
+    if (use == nullptr) {
       draw_tile<V>(plan, *draw);
-    } else if (apply->x_row == kItem && apply->y_row == kItem) {
-      DropoutSink<Apply<V, T>, T, false> sink(operation, apply->x, apply->y, apply->far);
-      pass_tiles<V>(plan, draw, *apply, column_sink_of(sink));
+    } else if (use->x_row == kItem && use->y_row == kItem) {
+      DropoutSink<Compute<V, T>, T, false> sink(operation, use->x, use->y, use->far);
+      pass_tiles<V>(plan, draw, *use, column_sink_of(sink));
     } else {
-      StridedSink<Apply<V, T>, T> sink(operation, apply->x, apply->y, apply->x_row, apply->y_row);
-      pass_tiles<V>(plan, draw, *apply, column_sink_of(sink));
+      StridedSink<Compute<V, T>, T> sink(operation, use->x, use->y, use->x_row, use->y_row);
+      pass_tiles<V>(plan, draw, *use, column_sink_of(sink));
     }
   }
 
@@ -104,17 +104,17 @@ struct Kernels {
 
   static void packed(const Plan& plan, u64 first, u64 n, void* out, bool invert) {
     BitSink sink{static_cast<unsigned char*>(out), invert ? ~u64{0} : 0};
-    run<V>(plan, first, n, sink_of(sink));
+    draw_to_sink<V>(plan, first, n, sink_of(sink));
   }
 
   static void bytes(const Plan& plan, u64 first, u64 n, void* out, bool invert) {
     ByteSink<V> sink{static_cast<unsigned char*>(out), invert ? ~u64{0} : 0};
-    run<V>(plan, first, n, sink_of(sink));
+    draw_to_sink<V>(plan, first, n, sink_of(sink));
   }
 
   static u64 count(const Plan& plan, u64 first, u64 n) {
     CountSink sink;
-    run<V>(plan, first, n, sink_of(sink));
+    draw_to_sink<V>(plan, first, n, sink_of(sink));
     return sink.total;
   }
 

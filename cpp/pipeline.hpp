@@ -1,8 +1,11 @@
 // Generation and use of keep bits as one pass over memory, written once for every instruction set.
 //
-// While group n + 1 is drawn, group n is applied in ascending address order, a portion after each
-// plane: the arithmetic of Philox hides behind the memory traffic, and the prefetcher sees one
-// steady stream.
+// While group n + 1 is drawn, group n is used in ascending address order, a portion after each
+// step: the arithmetic of Philox hides behind the memory traffic, and the prefetcher sees one
+// steady stream. At p = 0.1, with eight planes and ties, time goes from left to right:
+//
+//   group n + 1   step  step  ...  step  finish  resolve_ties: batch  batch ...   registers
+//   group n         use   use   ...   use      use               use    use ...   memory
 //
 // What is done with the bits is a sink (sinks.hpp). The loop reaches it through pointers, a portion
 // at a time, so that an instruction set has one loop and not one for each operation, type and
@@ -76,11 +79,25 @@ class Feed {
 };
 
 // Bits first .. first + n - 1, all within one stretch (see generate.hpp).
+//
+// A group's bits begin with a block of the mask, the sink's words wherever its memory is aligned.
+// So each word of the sink, but for the first elements and the last, is cut out of two of the
+// group:
+//
+//   first group, raw     |  word 0  |  word 1  |  word 2  |  ...  |  word 95 |     two to a block
+//                         skip   lead
+//                        |----->|----->|                            what is left waits in raw[-1]
+//              ready                   |  word 0  |  word 1  | ... |
+//                                 shift: where in a word of raw that is, in every group the same
+//
+//   next, raw  | word -1  |  word 0  |  word 1  |  ...  |  word 95 |
+//              ready  |  word 0  |  word 1  |  ...  |  word 95 |
+//
 template <class V>
-void run_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
+void draw_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
   Generator<V> group(plan, first);
   const int steps = group.steps();
-  const int portion = Generator<V>::words_per_pause(plan);
+  const int portion = Generator<V>::words_between(plan);
   u64 block = first / kBlockElements;
   const u64 end_block = (first + n + kBlockElements - 1) / kBlockElements;
   const unsigned skip = static_cast<unsigned>(first % kBlockElements);
@@ -101,8 +118,8 @@ void run_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
 
   Feed feed(sink);
   unsigned shift = 0;  // where in a word the sink's next element lies, the same for all groups
-  u64 whole = 0;       // words that the sink has not yet been promised
-  const auto promise = [&](int words) {
+  u64 whole = 0;       // whole words of the sink that no group has taken yet
+  const auto take = [&](int words) {
     const int m = whole < static_cast<u64>(words) ? static_cast<int>(whole) : words;
     whole -= static_cast<u64>(m);
     return m;
@@ -120,7 +137,7 @@ void run_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
     const int from = static_cast<int>(start / 64);
     shift = start % 64;
     whole = n / 64;
-    feed.refill(raw + from, shift, promise(kGroupWords - from - (shift != 0)));
+    feed.refill(raw + from, shift, take(kGroupWords - from - (shift != 0)));
   };
 
   begin();
@@ -128,22 +145,22 @@ void run_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
   group.finish(raw);
   bool more = block < end_block;
   if (more) begin();
-  group.settle(raw, [] {});
+  group.resolve_ties(raw, [] {});
   first_words();
-  const auto share = [&] { feed.give(portion); };
+  const auto use_some = [&] { feed.give(portion); };
   while (more) {
     for (int s = 0; s < steps; ++s) {
       group.step(s);
-      share();
+      use_some();
     }
     raw[-1] = raw[kGroupWords - 1];  // its upper bits wait for this group
     group.finish(raw);
-    share();
+    use_some();
     more = block < end_block;
     if (more) begin();
-    group.settle(raw, share);
+    group.resolve_ties(raw, use_some);
     feed.give_all();
-    feed.refill(raw - (shift != 0), shift, promise(kGroupWords));
+    feed.refill(raw - (shift != 0), shift, take(kGroupWords));
   }
   feed.give_all();
   if (n % 64 != 0) feed.give_partial(static_cast<unsigned>(n % 64));
@@ -151,11 +168,11 @@ void run_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
 
 // The same for any first < 2^58.
 template <class V>
-SIMDROP_NOINLINE void run(const Plan& plan, u64 first, u64 n, const Sink& sink) {
+SIMDROP_NOINLINE void draw_to_sink(const Plan& plan, u64 first, u64 n, const Sink& sink) {
   while (n != 0) {
     const u64 room = kStretch - first % kStretch;
     const u64 m = n < room ? n : room;
-    run_stretch<V>(plan, first, m, sink);
+    draw_stretch<V>(plan, first, m, sink);
     first += m;
     n -= m;
   }

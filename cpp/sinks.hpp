@@ -9,15 +9,15 @@
 namespace simdrop {
 namespace {
 
-// y = what Apply makes of x and the bits, 64 elements per word (arithmetic.hpp).
-template <class Apply, class T, bool kStream>
+// y = what Compute makes of x and the bits, 64 elements per word (arithmetic.hpp).
+template <class Compute, class T, bool kStream>
 class DropoutSink {
   static constexpr u64 kWordBytes = 64 * sizeof(T);
 
  public:
   // `far`: x comes from memory, and is asked for ahead of time.
   DropoutSink(const Operation& operation, const void* x, void* y, bool far)
-      : apply_(operation),
+      : compute_(operation),
         far_(far),
         x_(static_cast<const unsigned char*>(x)),
         y_(static_cast<unsigned char*>(y)) {}
@@ -38,7 +38,7 @@ class DropoutSink {
       some(w, 1);
       const unsigned char* const next = x_ + kAhead;
       prefetch64<T>(next < end_ ? next : next + jump_);
-      apply_.prefetch(kAhead);
+      compute_.prefetch(kAhead);
     }
   }
   // What follows is elsewhere; `bytes` of x from there on, x makes a jump of so many bytes.
@@ -52,7 +52,7 @@ class DropoutSink {
   void partial(u64 w, unsigned n) {
     alignas(64) unsigned char buffer[64 * sizeof(T)] = {};
     __builtin_memcpy(buffer, x_, n * sizeof(T));
-    apply_.partial(w, n, buffer);
+    compute_.partial(w, n, buffer);
     __builtin_memcpy(y_, buffer, n * sizeof(T));
     x_ += n * sizeof(T);
     y_ += n * sizeof(T);
@@ -60,12 +60,12 @@ class DropoutSink {
 
  private:
   SIMDROP_INLINE void some(const u64* w, int n) {
-    apply_.template words<kStream>(w, n, x_, y_);
+    compute_.template words<kStream>(w, n, x_, y_);
     x_ += static_cast<u64>(n) * kWordBytes;
     y_ += static_cast<u64>(n) * kWordBytes;
   }
 
-  Apply apply_;
+  Compute compute_;
   bool far_;
   const unsigned char* x_;
   unsigned char* y_;
@@ -74,11 +74,11 @@ class DropoutSink {
 };
 
 // The same for elements that lie apart: 64 of them are gathered, computed and scattered.
-template <class Apply, class T>
+template <class Compute, class T>
 class StridedSink {
  public:
   StridedSink(const Operation& operation, const void* x, void* y, i64 x_step, i64 y_step)
-      : apply_(operation),
+      : compute_(operation),
         x_(static_cast<const unsigned char*>(x)),
         y_(static_cast<unsigned char*>(y)),
         x_step_(x_step),
@@ -96,13 +96,13 @@ class StridedSink {
     alignas(64) unsigned char buffer[64 * sizeof(T)] = {};
     for (unsigned j = 0; j < n; ++j, x_ += x_step_)
       __builtin_memcpy(buffer + j * sizeof(T), x_, sizeof(T));
-    apply_.partial(w, n, buffer);
+    compute_.partial(w, n, buffer);
     for (unsigned j = 0; j < n; ++j, y_ += y_step_)
       __builtin_memcpy(y_, buffer + j * sizeof(T), sizeof(T));
   }
 
  private:
-  Apply apply_;
+  Compute compute_;
   const unsigned char* x_;
   unsigned char* y_;
   i64 x_step_;

@@ -51,10 +51,10 @@ struct Tile {
   bool far;                              // see Traffic
   u64* bits;                             // column c's keep bits at c * kTileColumnWords
 };
-// Draws the bits of one tile while the other, whose bits were drawn before, is applied. Either may
-// be null.
+// Draws the bits of one tile while the other, whose bits were drawn before, is used. Either may be
+// null.
 using TileKernel = void (*)(const Plan& plan, const Operation& operation, const Tile* draw,
-                            const Tile* apply);
+                            const Tile* use);
 
 struct KernelTable {
   const char* name;

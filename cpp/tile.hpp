@@ -39,16 +39,19 @@ SIMDROP_NOINLINE void transpose64(u64 (*w)[kWords]) {
   swap_squares<kWords>(w);
 }
 
-// Draws the bits of a tile, 64 rows at a time. share() is called between the pieces of the work.
-template <class V, class Share>
+// Draws the bits of a tile, 64 rows at a time. other_work() is called between the pieces of it.
+template <class V, class Work>
 class TileDrawing {
   static constexpr u64 kWords = kTileColumns / 64;
 
  public:
-  TileDrawing(const Plan& plan, const Tile& tile, const Share& share)
-      : plan_(plan), tile_(tile), columns_(static_cast<unsigned>(tile.columns)), share_(share) {}
+  TileDrawing(const Plan& plan, const Tile& tile, const Work& other_work)
+      : plan_(plan),
+        tile_(tile),
+        columns_(static_cast<unsigned>(tile.columns)),
+        other_work_(other_work) {}
 
-  void run_all() {
+  void draw() {
     for (u64 top = 0; top < tile_.rows; top += 64) {
       const u64 rows = tile_.rows - top < 64 ? tile_.rows - top : 64;
       strip_ = strips_[top / 64 % kTileStrips].bits;
@@ -65,9 +68,9 @@ class TileDrawing {
     u64 apart[8];  // not all strips in one cache set
   };
 
-  SIMDROP_NOINLINE void hand_out(u64 first, u64 count) const {
+  SIMDROP_NOINLINE void hand_out(u64 strip, u64 count) const {
     for (u64 c = 0; c < columns_; ++c) {
-      u64* const to = tile_.bits + c * kTileColumnWords + first;
+      u64* const to = tile_.bits + c * kTileColumnWords + strip;
       for (u64 k = 0; k < count; ++k) to[k] = strips_[k].bits[c % 64][c / 64];
     }
   }
@@ -77,7 +80,7 @@ class TileDrawing {
       const u64 begin = first + r * tile_.row_step;
       if (begin / kStretch != (begin + columns_ - 1) / kStretch) {  // the row spans two stretches
         BitSink sink{reinterpret_cast<unsigned char*>(strip_[r++]), 0};
-        run<V>(plan_, begin, columns_, sink_of(sink));
+        draw_to_sink<V>(plan_, begin, columns_, sink_of(sink));
       } else {
         r += draw_rows(begin, rows - r, strip_ + r);
       }
@@ -112,11 +115,11 @@ class TileDrawing {
       group.begin(blocks);
       for (int s = 0; s < group.steps(); ++s) {
         group.step(s);
-        share_();
+        other_work_();
       }
       group.finish(raw);
-      share_();
-      group.settle(raw, share_);
+      other_work_();
+      group.resolve_ties(raw, other_work_);
       for (unsigned r = 0; r < taken; ++r) {
         const u64 bit = (first + (done + r) * tile_.row_step) % kBlockElements;
         realign(to[done + r], raw + 2 * start[r] + bit / 64, bit % 64, words);
@@ -129,7 +132,7 @@ class TileDrawing {
   const Plan& plan_;
   const Tile& tile_;
   unsigned columns_;
-  const Share& share_;
+  const Work& other_work_;
   Strip strips_[kTileStrips] = {};
   u64 (*strip_)[kWords] = nullptr;
 };
@@ -145,7 +148,7 @@ ColumnSink column_sink_of(S& sink) {
                             i64 jump) { static_cast<S*>(object)->move_to(x, y, bytes, jump); }};
 }
 
-// Applies a tile column by column, a few words at a time.
+// Uses a tile column by column, a few words at a time.
 class ColumnFeed {
  public:
   ColumnFeed(const ColumnSink& sink, const Tile& tile) : sink_(sink), tile_(tile) {}
@@ -199,19 +202,19 @@ class ColumnFeed {
 };
 
 template <class V>
-SIMDROP_NOINLINE void draw_tile(const Plan& plan, const Tile& draw, ColumnFeed* feed = nullptr) {
-  const int portion = Generator<V>::words_per_pause(plan);
-  const auto share = [&] {
+SIMDROP_NOINLINE void draw_tile(const Plan& plan, const Tile& tile, ColumnFeed* feed = nullptr) {
+  const int portion = Generator<V>::words_between(plan);
+  const auto use_some = [&] {
     if (feed != nullptr) feed->give(portion);
   };
-  TileDrawing<V, decltype(share)>(plan, draw, share).run_all();
+  TileDrawing<V, decltype(use_some)>(plan, tile, use_some).draw();
 }
 
 template <class V>
-SIMDROP_NOINLINE void pass_tiles(const Plan& plan, const Tile* draw, const Tile& apply,
+SIMDROP_NOINLINE void pass_tiles(const Plan& plan, const Tile* draw, const Tile& use,
                                  const ColumnSink& sink) {
   constexpr int kMany = 1 << 20;
-  ColumnFeed feed(sink, apply);
+  ColumnFeed feed(sink, use);
   if (draw != nullptr) draw_tile<V>(plan, *draw, &feed);
   while (!feed.finished()) feed.give(kMany);
 }

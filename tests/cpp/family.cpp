@@ -41,12 +41,12 @@ std::vector<T> values(uint64_t n, uint64_t from) {
   return x;
 }
 
-class Family {
+class Others {
  public:
-  Family(const KernelTable& table, uint64_t& digest)
+  Others(const KernelTable& table, uint64_t& digest)
       : table_(table), digest_(digest), x_(kCapacity), y_(kCapacity) {}
 
-  void all(simdrop::DType dtype, const FamilyCase& numbers) {
+  void all(simdrop::DType dtype, const OtherCase& numbers) {
     case_ = numbers;
     switch (dtype) {
       case simdrop::DType::f16:
@@ -60,7 +60,7 @@ class Family {
     }
   }
 
-  void affine(simdrop::DType dtype, const FamilyCase& numbers) {
+  void affine(simdrop::DType dtype, const OtherCase& numbers) {
     case_ = numbers;
     switch (dtype) {
       case simdrop::DType::f16:
@@ -261,19 +261,19 @@ class Family {
   const KernelTable& table_;
   uint64_t& digest_;
   Guarded x_, y_;
-  FamilyCase case_;
+  OtherCase case_;
   uint64_t failures_ = 0;
 };
 
 }  // namespace
 
-std::uint64_t check_family(const KernelTable& table, bool quick, std::uint64_t& digest) {
-  Family family(table, digest);
+std::uint64_t check_others(const KernelTable& table, bool quick, std::uint64_t& digest) {
+  Others others(table, digest);
   for (const uint64_t n : {0, 1, 63, 64, 65, 500, 6300}) {
     if (quick && n > 1000) continue;
     for (const std::size_t offset : {std::size_t{0}, std::size_t{8}, std::size_t{24}}) {
       for (int d = 0; d < simdrop::kDTypes; ++d)
-        family.all(static_cast<simdrop::DType>(d), {.n = n, .offset = offset});
+        others.all(static_cast<simdrop::DType>(d), {.n = n, .offset = offset});
     }
   }
   // Every number of the affine operation is special in its turn. Their steps have no common
@@ -296,19 +296,19 @@ std::uint64_t check_family(const KernelTable& table, bool quick, std::uint64_t& 
   constexpr uint64_t kNumbers = std::size(numbers);
   for (uint64_t k = 0; k < kNumbers * kNumbers * kNumbers; k += quick ? 31 : 1)
     for (int d = 0; d < simdrop::kDTypes; ++d)
-      family.affine(static_cast<simdrop::DType>(d), {.scale = numbers[k % kNumbers],
+      others.affine(static_cast<simdrop::DType>(d), {.scale = numbers[k % kNumbers],
                                                      .shift = numbers[k / kNumbers % kNumbers],
                                                      .dropped = numbers[k / kNumbers / kNumbers]});
-  for (const uint64_t pairs : {1, 31, 32, 33, 192}) family.deviates(pairs);
-  return family.failures();
+  for (const uint64_t pairs : {1, 31, 32, 33, 192}) others.deviates(pairs);
+  return others.failures();
 }
 
-std::uint64_t check_family(const KernelTable& table, simdrop::DType dtype,
-                           const FamilyCase& numbers, std::uint64_t& digest) {
-  Family family(table, digest);
-  family.all(dtype, numbers);
-  family.deviates(numbers.n / 2);
-  return family.failures();
+std::uint64_t check_others(const KernelTable& table, simdrop::DType dtype, const OtherCase& numbers,
+                           std::uint64_t& digest) {
+  Others others(table, digest);
+  others.all(dtype, numbers);
+  others.deviates(numbers.n / 2);
+  return others.failures();
 }
 
 }  // namespace harness

@@ -8,7 +8,7 @@
 namespace harness {
 
 // What varies beside types and operations.
-struct FamilyCase {
+struct OtherCase {
   std::uint64_t n = 0;
   std::size_t offset = 0;                  // of the result from an aligned address, a multiple of 8
   std::uint64_t threshold = 329853488332;  // p = 0.3
@@ -24,9 +24,9 @@ struct FamilyCase {
 
 // Compares them with one element at a time; adds the bytes they wrote to `digest`. Returns how many
 // calls failed.
-std::uint64_t check_family(const simdrop::KernelTable& table, bool quick, std::uint64_t& digest);
+std::uint64_t check_others(const simdrop::KernelTable& table, bool quick, std::uint64_t& digest);
 // The same for one type and case, n <= 8000.
-std::uint64_t check_family(const simdrop::KernelTable& table, simdrop::DType dtype,
-                           const FamilyCase& numbers, std::uint64_t& digest);
+std::uint64_t check_others(const simdrop::KernelTable& table, simdrop::DType dtype,
+                           const OtherCase& numbers, std::uint64_t& digest);
 
 }  // namespace harness

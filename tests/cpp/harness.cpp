@@ -237,11 +237,11 @@ void time_kernels(const KernelTable& table) {
 }
 
 struct Digests {
-  uint64_t kernels, family;
+  uint64_t kernels, others;
 };
 
 Digests check_table(Checker& checker, const KernelTable& table, bool quick,
-                    uint64_t& family_failures) {
+                    uint64_t& other_failures) {
   checker.restart_digest();
   check_borders(checker, table, quick);
   check_probabilities(checker, table, quick);
@@ -250,7 +250,7 @@ Digests check_table(Checker& checker, const KernelTable& table, bool quick,
   check_words(checker, table);
   check_tiles(checker, table, quick);
   Digests digests{checker.digest(), 0xCBF29CE484222325};
-  family_failures += harness::check_family(table, quick, digests.family);
+  other_failures += harness::check_others(table, quick, digests.others);
   return digests;
 }
 
@@ -288,29 +288,29 @@ int main(int argc, char** argv) {
   bool good = harness::numbers_are_right();
   Checker checker(kCapacity);
   Digests first{}, first_quick{};
-  uint64_t family_failures = 0;
+  uint64_t other_failures = 0;
   const auto agree = [&](Digests& known, const Digests& found) {
     if (known.kernels == 0) known = found;
-    good = good && known.kernels == found.kernels && known.family == found.family;
+    good = good && known.kernels == found.kernels && known.others == found.others;
   };
   std::vector<const KernelTable*> tables = simdrop::available_tables();
   tables.push_back(&simdrop::kMinimalTable);
   for (const KernelTable* table : tables) {
     const uint64_t before = checker.calls();
-    const Digests found = check_table(checker, *table, quick, family_failures);
+    const Digests found = check_table(checker, *table, quick, other_failures);
     std::printf("%-8s %llu calls, digest %016llx\n", table->name,
                 static_cast<unsigned long long>(checker.calls() - before),
                 static_cast<unsigned long long>(found.kernels));
     agree(first, found);
-    agree(first_quick, quick ? found : check_table(checker, *table, true, family_failures));
+    agree(first_quick, quick ? found : check_table(checker, *table, true, other_failures));
     // The caller's floating-point environment reaches no result, and the caller keeps it.
     for (const harness::Environment environment : harness::kEnvironments)
       agree(first_quick,
-            check_table(checker, harness::hostile(*table, environment), true, family_failures));
+            check_table(checker, harness::hostile(*table, environment), true, other_failures));
   }
   std::printf("environments lost: %llu\n", static_cast<unsigned long long>(harness::Hostile::lost));
   good = good && harness::Hostile::lost == 0;
-  good = good && checker.failures() == 0 && family_failures == 0;
+  good = good && checker.failures() == 0 && other_failures == 0;
   std::printf("%llu calls, %llu failures: %s\n", static_cast<unsigned long long>(checker.calls()),
               static_cast<unsigned long long>(checker.failures()), good ? "passed" : "FAILED");
   return good ? 0 : 1;
