@@ -21,7 +21,8 @@ inline constexpr u32 kTieCapacity = 6 * kGroupBlocks;
 // ---- Memory, inside a call ---------------------------------------------------------------------
 
 // From memory, lines are asked for so many bytes ahead: 8 KiB hide the latency and leave most of
-// the first cache to the generator. The processor's own prefetcher stops while bits are drawn.
+// the first cache to the generator (of the speed of scaling, at p = 0.1, 4 KiB reach 0.77, 6 to 16
+// KiB 0.93). The processor's own prefetcher stops while bits are drawn.
 inline constexpr u64 kAhead = 8192;
 
 // Elements from which on it pays to start at an aligned address, or to store around the caches.
@@ -31,7 +32,7 @@ inline constexpr u64 kWorthStreaming = 512;
 
 // Rectangles of arrays whose memory does not run along the mask's index: rows lie along that index,
 // columns along memory. Columns this long hide that memory jumps from one to the next; the bits of
-// 512 of them take 0.5 MiB, within level 2.
+// 512 of them take 0.5 MiB, within level 2. (4096 by 1024 reach 0.65 of scaling, these 0.83.)
 inline constexpr u64 kTileRows = 8192;
 inline constexpr u64 kTileColumns = 512;
 // Words from one column's bits to the next: an odd number of lines, so that not all columns lie in
