@@ -182,7 +182,7 @@ struct Avx2 {
   }
   static void fence() { _mm_sfence(); }
 };
-static_assert(Leaf<Avx2>);
+static_assert(Leaf<Avx2> && AllElementVerbs<Avx2>);
 
 }  // namespace
 

@@ -238,7 +238,7 @@ struct Avx512 {
   }
   static void fence() { _mm_sfence(); }
 };
-static_assert(Leaf<Avx512>);
+static_assert(Leaf<Avx512> && AllElementVerbs<Avx512>);
 
 }  // namespace
 

@@ -137,7 +137,7 @@ struct Neon {
     return vbslq_f64(vtstq_u64(vdupq_n_u64(w >> (2 * v)), one), a, b);
   }
 };
-static_assert(Leaf<Neon>);
+static_assert(Leaf<Neon> && AllElementVerbs<Neon>);
 
 }  // namespace
 

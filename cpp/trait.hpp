@@ -232,10 +232,14 @@ concept ElementVerbs = requires(Vector<V, T> f, const u64* w, unsigned char* p) 
   V::template scale64<T, true>(w, p, p, f);
 };
 
+// The same for all types. A leaf that asserts it of itself leaves none of these to a default.
+template <class V>
+concept AllElementVerbs = ElementVerbs<V, Half> && ElementVerbs<V, Bfloat> &&
+                          ElementVerbs<V, float> && ElementVerbs<V, double>;
+
 // All that they call.
 template <class V>
-concept Verbs = Leaf<V> && ElementVerbs<V, Half> && ElementVerbs<V, Bfloat> &&
-                ElementVerbs<V, float> && ElementVerbs<V, double> &&
+concept Verbs = Leaf<V> && AllElementVerbs<V> &&
                 requires(typename V::Lane lane, typename V::Pair pair, u64* words, u32* index,
                          typename V::Ties ties, unsigned char* bytes) {
                   { V::xor3(lane, lane, lane) } -> Gives<decltype(lane)>;

@@ -47,9 +47,9 @@ inline constexpr int kRoundPairs = 32;
 // ---- Memory, of a call -------------------------------------------------------------------------
 
 // What the caches are taken to hold: the last level, within these bounds (virtual machines may be
-// told of one that they share with many, or of none). Beyond, what comes next is
-// asked for and results are written around the caches: with 32 MiB of cache and two threads, 8 MiB
-// are written at 22 G float32/s through the cache and at 9.7 around it, 32 MiB at 7.0 and 7.9.
+// told of one that they share with many, or of none). Beyond, what comes next is asked for and
+// results are written around the caches: with 32 MiB of cache and two threads, 8 MiB are written at
+// 22 G float32/s through the cache and at 9.7 around it, 32 MiB at 7.0 and 7.9.
 inline constexpr u64 kLeastCache = u64{16} << 20;
 inline constexpr u64 kMostCache = u64{128} << 20;
 
