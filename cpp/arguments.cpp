@@ -1,5 +1,7 @@
 #include "arguments.hpp"
 
+#include <cmath>
+
 #include <string>
 
 #include "make_plan.hpp"
@@ -105,6 +107,38 @@ std::vector<i64> lengths(const char* name, const py::tuple& shape) {
   for (const py::handle length : shape)
     result.push_back(static_cast<i64>(
         unsigned_integer(name, py::reinterpret_borrow<py::object>(length), u64{1} << kIndexBits)));
+  return result;
+}
+
+std::vector<i64> index_steps(const py::object& steps, const std::vector<i64>& shape, u64 offset,
+                             u64 indices) {
+  std::vector<i64> result;
+  if (steps.is_none()) return result;
+  constexpr i64 kMost = i64{1} << kIndexBits;
+  if (!PyTuple_Check(steps.ptr())) wrong_type("steps", steps, "a tuple of integers");
+  for (const py::handle step : steps) {
+    int overflow = 0;
+    if (PyBool_Check(step.ptr()) || !PyLong_Check(step.ptr()))
+      wrong_type("steps", step, "integers");
+    const i64 number = PyLong_AsLongLongAndOverflow(step.ptr(), &overflow);
+    if (overflow != 0 || number < -kMost || number > kMost)
+      wrong_value("steps", step, "integers from -2^58 to 2^58");
+    result.push_back(number);
+  }
+  if (result.size() != shape.size())
+    wrong_value("steps", steps, "one for each of " + std::to_string(shape.size()) + " dimensions");
+  bool empty = false;
+  for (const i64 length : shape) empty = empty || length == 0;
+  auto low = static_cast<i64>(offset), high = low;
+  for (std::size_t d = 0; d < shape.size() && !empty; ++d) {
+    // A double has room for the product of the largest; what it cannot tell apart is far too much.
+    const double reach = static_cast<double>(shape[d] - 1) * static_cast<double>(result[d]);
+    if (std::fabs(reach) <= 0x1p59) (reach < 0 ? low : high) += (shape[d] - 1) * result[d];
+    if (std::fabs(reach) > 0x1p59 || low < 0 || high >= static_cast<i64>(indices))
+      wrong_value("steps", steps,
+                  "steps with which the indices from offset " + std::to_string(offset) +
+                      " on stay within 0 to " + std::to_string(indices - 1));
+  }
   return result;
 }
 

@@ -28,4 +28,10 @@ std::string shown(pybind11::handle value);
 // The lengths of a shape, each from 0 to 2^58.
 std::vector<i64> lengths(const char* name, const pybind11::tuple& shape);
 
+// The steps of a mask's index along the dimensions of `shape`, each between -2^58 and 2^58. Those
+// of None are C order's. With them no index of the mask leaves 0 to `indices` - 1: an error calls
+// the offset so.
+std::vector<i64> index_steps(const pybind11::object& steps, const std::vector<i64>& shape,
+                             u64 offset, u64 indices);
+
 }  // namespace simdrop

@@ -32,6 +32,8 @@ class Source {
     offset_ = unsigned_integer("offset", triple[2], last_);
   }
 
+  u64 offset() const { return offset_; }
+
   // Takes the stream's next number for n elements: last, so that a call that fails takes none.
   Draw take(u64 n) {
     if (offset_ > last_ - n)
@@ -60,35 +62,26 @@ void require_shape(const char* name, const View& view, const py::tuple& shape, c
                           "; accepted: that of " + of + ", " + shown(shape));
 }
 
-// A mask's bits have a dimension for each of its own: of that length, or of length 1 and shared.
-void require_noise(const std::vector<i64>& shape, const std::vector<i64>& noise) {
-  bool fits = noise.size() == shape.size();
-  for (std::size_t d = 0; fits && d < noise.size(); ++d)
-    fits = noise[d] == 1 || noise[d] == shape[d];
-  if (!fits)
-    throw py::value_error("noise_shape: accepted: for each dimension of x its length, or 1");
-}
-
-// keep ? x * scale + shift : dropped, for a mask of shape `shape` whose bits have shape `noise`.
+// keep ? x * scale + shift : dropped, for a mask of shape `shape` and the steps of its index.
 py::tuple select(const py::object& x, const py::object& out, const py::object& p,
                  const py::object& source, double scale, double shift, double dropped,
-                 const py::object& threads, const py::tuple& shape, const py::tuple& noise_shape,
+                 const py::object& threads, const py::tuple& shape, const py::object& steps,
                  const char* name) {
   Source numbers(p, source);
   const int n_threads = thread_count(threads);
   const Operands operands(x, out, name);
   const View& view = operands.x.view;
   require_shape(name, view, shape, "the mask");
-  const std::vector<i64> noise = lengths("noise_shape", noise_shape);
-  require_noise(view.shape, noise);
+  const std::vector<i64> apart =
+      index_steps(steps, view.shape, numbers.offset(), u64{1} << kIndexBits);
   const Operation operation = select_operation(view.dtype, scale, shift, dropped);
-  const Draw draw = numbers.take(operands.x.view.size());
+  const Draw draw = numbers.take(steps.is_none() ? view.size() : 0);
   {
     const ReleaseGil released(view.size());
-    if (noise == view.shape)
+    if (steps.is_none())
       dropout(draw, operation, view, operands.out.view, n_threads);
     else
-      dropout_shared(draw, operation, view, operands.out.view, noise, n_threads);
+      dropout_window(draw, operation, view, operands.out.view, apart, n_threads);
   }
   return answer(operands, draw);
 }
@@ -164,7 +157,7 @@ void bind_family(py::module_& m) {
   m.attr("NORMAL_INDEX_BITS") = kNormalIndexBits;
   m.def("select", &select, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("source"),
         py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("threads"),
-        py::arg("shape"), py::arg("noise_shape"), py::arg("name").none(false) = "x");
+        py::arg("shape"), py::arg("steps"), py::arg("name").none(false) = "x");
   m.def("bias_dropout_add", &bias_dropout_add, py::arg("x"), py::arg("bias"), py::arg("residual"),
         py::arg("out"), py::arg("p"), py::arg("source"), py::arg("scale"), py::arg("threads"),
         py::arg("name").none(false) = "x", py::arg("residual_name").none(false) = "residual");

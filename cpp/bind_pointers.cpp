@@ -58,17 +58,19 @@ u64 checked_size(const char* name, const std::vector<i64>& shape) {
 
 // y = keep ? x * scale + shift : dropped for dense elements; scale 0 stands for 1 / q. The same
 // address twice is in place; any other overlap is the caller's error. Uses at most `threads`
-// threads. An empty `noise` has a bit for each element, another one is the shape of the mask. The
-// first element takes the bit at `offset`.
+// threads. The first element takes the bit at `offset`, the others follow in C order or, if `steps`
+// is not None, at the steps of a window.
 void dropout_at(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
-                const std::vector<i64>& noise, int dtype, int threads, double p, u64 seed,
-                u64 stream, double scale, double shift, double dropped, u64 offset) {
+                const py::object& steps, int dtype, int threads, double p, u64 seed, u64 stream,
+                double scale, double shift, double dropped, u64 offset) {
   require(is_probability(p), "p", p, "0 to 1");
   require(dtype >= 0 && dtype < kDTypes, "dtype", dtype, "0 to 3");
   require(threads >= 1, "threads", threads, "1 and above");
   require(shape.size() <= kMostDimensions, "shape", shape.size(), "64 dimensions at the most");
-  const u64 n = checked_size(noise.empty() ? "n" : "shape", shape);
-  require(offset <= (u64{1} << kIndexBits) - n, "offset", offset, "indices below 2^58");
+  const u64 n = checked_size(steps.is_none() ? "n" : "shape", shape);
+  constexpr u64 kIndices = u64{1} << kIndexBits;
+  require(offset <= kIndices - (steps.is_none() ? n : 0), "offset", offset, "indices below 2^58");
+  const std::vector<i64> apart = index_steps(steps, shape, offset, kIndices);
   if (n == 0) return;
   require(x != 0, "x", x, "the address of memory");
   require(y != 0, "y", y, "the address of memory");
@@ -80,27 +82,23 @@ void dropout_at(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shap
   calls.fetch_add(1, std::memory_order_relaxed);
   const ReleaseGil released(n);
   threads = worthwhile_threads(n, threads);
-  if (noise.empty())
+  if (steps.is_none())
     dropout(draw, operation, from, to, threads);
   else
-    dropout_shared(draw, operation, from, to, noise, threads);
+    dropout_window(draw, operation, from, to, apart, threads);
 }
 
 void dropout_pointers(std::uintptr_t x, std::uintptr_t y, i64 n, int dtype, int threads, double p,
                       u64 seed, u64 stream, double scale, double shift, double dropped,
                       u64 offset) {
-  dropout_at(x, y, {n}, {}, dtype, threads, p, seed, stream, scale, shift, dropped, offset);
+  dropout_at(x, y, {n}, py::none(), dtype, threads, p, seed, stream, scale, shift, dropped, offset);
 }
 
-void dropout_shared_pointers(std::uintptr_t x, std::uintptr_t y, const py::tuple& shape,
-                             const py::tuple& noise, int dtype, int threads, double p, u64 seed,
-                             u64 stream, double scale, double shift, double dropped) {
-  const std::vector<i64> whole = lengths("shape", shape), bits = lengths("noise", noise);
-  require(!bits.empty() && bits.size() == whole.size(), "noise", bits.size(),
-          "a length for each dimension, one at least");
-  for (std::size_t d = 0; d < bits.size(); ++d)
-    require(bits[d] == whole[d] || bits[d] == 1, "noise", bits[d], "1 or the length in shape");
-  dropout_at(x, y, whole, bits, dtype, threads, p, seed, stream, scale, shift, dropped, 0);
+void dropout_window_pointers(std::uintptr_t x, std::uintptr_t y, const py::tuple& shape,
+                             const py::tuple& steps, int dtype, int threads, double p, u64 seed,
+                             u64 stream, double scale, double shift, double dropped, u64 offset) {
+  dropout_at(x, y, lengths("shape", shape), steps, dtype, threads, p, seed, stream, scale, shift,
+             dropped, offset);
 }
 
 }  // namespace
@@ -109,9 +107,10 @@ void bind_pointers(py::module_& m) {
   m.def("dropout_pointers", &dropout_pointers, py::arg("x"), py::arg("y"), py::arg("n"),
         py::arg("dtype"), py::arg("threads"), py::arg("p"), py::arg("seed"), py::arg("stream"),
         py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("offset") = 0);
-  m.def("dropout_shared_pointers", &dropout_shared_pointers, py::arg("x"), py::arg("y"),
-        py::arg("shape"), py::arg("noise"), py::arg("dtype"), py::arg("threads"), py::arg("p"),
-        py::arg("seed"), py::arg("stream"), py::arg("scale"), py::arg("shift"), py::arg("dropped"));
+  m.def("dropout_window_pointers", &dropout_window_pointers, py::arg("x"), py::arg("y"),
+        py::arg("shape"), py::arg("steps"), py::arg("dtype"), py::arg("threads"), py::arg("p"),
+        py::arg("seed"), py::arg("stream"), py::arg("scale"), py::arg("shift"), py::arg("dropped"),
+        py::arg("offset") = 0);
   m.attr("LARGE_PAGE_BYTES") = kLargePageBytes;
   m.def(
       "ask_for_large_pages",

@@ -1,7 +1,6 @@
-// Masks with fewer bits than the array has elements: channels, rows, whole samples.
-//
-// The bits have strides as memory has: 0 along a dimension that shares them. Merging dimensions
-// (layout.hpp) then leaves an inner dimension that steps through the bits or stays on one.
+// Masks whose index does not step by 1 from element to element: it stays where it is along
+// dimensions that share a bit (channels, rows, whole samples), or leaves some out (a window with a
+// step).
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "engine.hpp"
 #include "memory.hpp"
 #include "parallel.hpp"
+#include "strided.hpp"
 #include "window.hpp"
 
 namespace simdrop {
@@ -39,7 +39,7 @@ Pattern join(Loop& loop) {
   Pattern joined;
   if (one_bit && a[2] == 1)
     joined = {length, 0};
-  else if (!one_bit && a[2] == 0 && length <= kLongestPeriod)
+  else if (b[2] == 1 && a[2] == 0 && length <= kLongestPeriod)
     joined = {1, length};
   else
     return alone;
@@ -52,17 +52,18 @@ Pattern join(Loop& loop) {
 
 class Worker {
  public:
-  Worker(const Plan& plan, const Draw& draw, u64 bits, const Operation& operation, const View& x,
-         const View& y, const Loop& loop, Pattern pattern)
-      : window_(plan, draw.offset, bits),
+  Worker(const Plan& plan, u64 end, const Operation& operation, DType dtype, const Walk& walk,
+         const Loop& loop, Pattern pattern, u64 elements)
+      : plan_(plan),
+        window_(plan, end),
         operation_(operation),
-        apply_(active_table().apply[static_cast<int>(operation.op)][static_cast<int>(x.dtype)]),
-        item_(item_size(x.dtype)),
+        apply_(active_table().apply[static_cast<int>(operation.op)][static_cast<int>(dtype)]),
+        item_(item_size(dtype)),
         length_(static_cast<u64>(loop.shape.back())),
         step_(loop.steps.back()),
         pattern_(pattern),
-        in_place_(x.data == y.data),
-        traffic_(traffic_of(x.size() * item_, in_place_)),
+        in_place_(walk.x == walk.y),
+        traffic_(traffic_of(elements * item_, in_place_)),
         leave_kept_(leaves_kept(operation)),
         dense_y_(step_[1] == static_cast<i64>(item_)) {
     std::fill(std::begin(ones_), std::end(ones_), ~u64{0});
@@ -88,8 +89,10 @@ class Worker {
       long_runs(j, n, x, y, bit);
     else if (pattern_.repeat > 1)
       short_runs(j, n, x, y, bit);
-    else
+    else if (step_[2] == 1)
       own_bits(n, x, y, bit);
+    else
+      bits_apart(n, x, y, bit);
   }
 
  private:
@@ -105,6 +108,30 @@ class Worker {
       apply(bits, x, y);
       n -= bits.n;
       bit += bits.n;
+    }
+  }
+
+  // The index leaves some out: they are drawn all the same if they are few.
+  void bits_apart(u64 n, const u8* x, u8* y, u64 bit) {
+    const u64 step = static_cast<u64>(step_[2]);
+    while (n != 0) {
+      u64 m = std::min(n, kGranule);
+      if (step <= kMostSkipped) {
+        const Bits bits = window_.get(bit, (m - 1) * step + 1);
+        m = (bits.n - 1) / step + 1;
+        take_every(step, bits, m, written_);
+      } else {
+        Tile tile{};
+        tile.rows = m;
+        tile.columns = 1;
+        tile.first = bit;
+        tile.row_step = step;
+        tile.bits = written_;
+        active_table().row_bits(plan_, tile);
+      }
+      apply({written_, 0, m}, x, y);
+      n -= m;
+      bit += m * step;
     }
   }
 
@@ -208,6 +235,7 @@ class Worker {
     return window_.get(bit, n);
   }
 
+  const Plan& plan_;
   Window window_;
   const Operation& operation_;
   ApplyKernel apply_;
@@ -220,27 +248,22 @@ class Worker {
   u64 tiled_ = 0, tiled_bit_ = 0;
   alignas(64) u8 pattern64_[64];
   alignas(64) u64 ones_[kGranule / 64 + 1];
-  alignas(64) u64 written_[kGranule / 64 + 2];
+  alignas(64) u64 written_[kGranule / 64 + 4];
 };
 
 }  // namespace
 
-void dropout_shared(const Draw& draw, const Operation& operation, const View& x, const View& y,
-                    const std::vector<i64>& noise, int threads) {
-  const u64 n = x.size();
-  if (n == 0 || copy_or_clear(draw.threshold, operation, x, y, threads)) return;
-  std::vector<i64> bit_steps(noise.size());
-  i64 bits = 1;
-  for (std::size_t d = noise.size(); d-- > 0; bits *= noise[d])
-    bit_steps[d] = noise[d] == 1 ? 0 : bits;
-  const Plan plan = mask_plan(draw.threshold, draw.seed, draw.stream);
-  Loop loop = merged_loop(x, y, &bit_steps);
+void shared_or_stepped(const Plan& plan, const Operation& operation, DType dtype, const Walk& walk,
+                       u64 n, int threads) {
+  u64 end = walk.first + 1;  // of the indices
+  for (std::size_t d = 0; d < walk.loop.shape.size(); ++d)
+    end += static_cast<u64>((walk.loop.shape[d] - 1) * walk.loop.steps[d][2]);
+  Loop loop = walk.loop;
   const Pattern pattern = join(loop);
-  parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
-    Worker worker(plan, draw, static_cast<u64>(bits), operation, x, y, loop, pattern);
-    for_each_run(loop, begin, end, [&](u64 i, u64 length, const Steps& at) {
-      worker.run(i, length, static_cast<const u8*>(x.data) + at[0],
-                 static_cast<u8*>(y.data) + at[1], static_cast<u64>(at[2]));
+  parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 from, u64 to) {
+    Worker worker(plan, end, operation, dtype, walk, loop, pattern, n);
+    for_each_run(loop, from, to, [&](u64 i, u64 length, const Steps& at) {
+      worker.run(i, length, walk.x + at[0], walk.y + at[1], walk.first + static_cast<u64>(at[2]));
     });
   });
 }

@@ -9,12 +9,10 @@
 #include "dispatch.hpp"
 #include "memory.hpp"
 #include "parallel.hpp"
+#include "strided.hpp"
 
 namespace simdrop {
 namespace {
-
-// Keep bits of a strided array are drawn so many at a time.
-constexpr u64 kChunk = 4 * kGranule;
 
 void contiguous(const Plan& plan, u64 first, DType dtype, const Operation& operation, const u8* x,
                 u8* y, u64 n, int threads) {
@@ -26,163 +24,6 @@ void contiguous(const Plan& plan, u64 first, DType dtype, const Operation& opera
     kernel(plan, first + begin, operation, x + begin * size, y + begin * size, end - begin,
            traffic);
   });
-}
-
-// The memory runs along the last axis: keep bits are drawn in order and used run by run.
-void along_rows(const Plan& plan, u64 first, DType dtype, const Operation& operation,
-                const Loop& loop, const u8* x, u8* y, u64 n, int threads) {
-  const KernelTable& table = active_table();
-  const ApplyKernel apply = table.apply[static_cast<int>(operation.op)][static_cast<int>(dtype)];
-  const Steps step = loop.steps.back();
-  parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {
-    alignas(64) u64 bits[kChunk / 64 + 1];
-    bits[kChunk / 64] = 0;
-    for (u64 chunk = begin; chunk < end; chunk += kChunk) {
-      const u64 m = std::min(kChunk, end - chunk);
-      table.packed(plan, first + chunk, m, bits, false);
-      for_each_run(loop, chunk, chunk + m, [&](u64 i, u64 length, const Steps& at) {
-        apply(bits, i - chunk, length, operation, x + at[0], step[0], y + at[1], step[1],
-              Traffic::near);
-      });
-    }
-  });
-}
-
-// One axis of a loop: its length, its steps in memory, and its step in the mask's index.
-struct Axis {
-  u64 length;
-  i64 x_step;
-  i64 y_step;
-  u64 index_step;
-};
-
-// Tiles are not cut shorter than this for the sake of threads: their runs in memory would be short.
-constexpr u64 kFewestRows = 1024;
-
-// The memory runs along another axis, `rows`: rectangles of that axis and the last one.
-class Tiles {
- public:
-  Tiles(const Loop& loop, std::size_t rows, u64 first, const u8* x, u8* y, bool far, u64 threads)
-      : first_(first), x_(x), y_(y), far_(far) {
-    u64 index_step = 1;
-    for (std::size_t d = loop.shape.size(); d-- > 0;) {
-      const Axis axis{static_cast<u64>(loop.shape[d]), loop.steps[d][0], loop.steps[d][1],
-                      index_step};
-      index_step *= axis.length;
-      if (d == loop.shape.size() - 1)
-        columns_ = axis;
-      else if (d == rows)
-        rows_ = axis;
-      else
-        outer_.push_back(axis);
-    }
-    across_ = (columns_.length + kTileColumns - 1) / kTileColumns;
-    // So many that threads end together.
-    for (;; most_rows_ /= 2) {
-      down_ = (rows_.length + most_rows_ - 1) / most_rows_;
-      if (threads <= 1 || count() >= 4 * threads || most_rows_ <= kFewestRows) break;
-    }
-  }
-
-  // Words of keep bits that a tile needs at the most.
-  u64 bit_words() const { return std::min(kTileColumns, columns_.length) * kTileColumnWords; }
-
-  u64 count() const {
-    u64 n = down_ * across_;
-    for (const Axis& axis : outer_) n *= axis.length;
-    return n;
-  }
-
-  Tile operator[](u64 number) const {
-    const u64 top = number % down_ * most_rows_;
-    number /= down_;
-    const u64 left = number % across_ * kTileColumns;
-    number /= across_;
-    Tile tile{std::min(most_rows_, rows_.length - top),
-              std::min(kTileColumns, columns_.length - left),
-              first_,
-              rows_.index_step,
-              x_,
-              y_,
-              rows_.x_step,
-              columns_.x_step,
-              rows_.y_step,
-              columns_.y_step,
-              far_,
-              nullptr};
-    const auto advance = [&](const Axis& axis, u64 n) {
-      tile.first += n * axis.index_step;
-      tile.x += static_cast<i64>(n) * axis.x_step;
-      tile.y += static_cast<i64>(n) * axis.y_step;
-    };
-    advance(rows_, top);
-    advance(columns_, left);
-    for (const Axis& axis : outer_) {
-      advance(axis, number % axis.length);
-      number /= axis.length;
-    }
-    return tile;
-  }
-
- private:
-  u64 first_;
-  const u8* x_;
-  u8* y_;
-  bool far_;
-  Axis rows_{}, columns_{};
-  std::vector<Axis> outer_;
-  u64 most_rows_ = kTileRows;
-  u64 down_ = 0, across_ = 0;
-};
-
-void along_columns(const Plan& plan, u64 first, DType dtype, const Operation& operation,
-                   const Loop& loop, std::size_t rows, const u8* x, u8* y, u64 n, int threads) {
-  const bool far = asks_ahead(traffic_of(n * item_size(dtype), x == y));
-  const Tiles tiles(loop, rows, first, x, y, far,
-                    static_cast<u64>(most_threads({n, kGranule, kWorthwhile, threads})));
-  const TileKernel pass =
-      active_table().tile[static_cast<int>(operation.op)][static_cast<int>(dtype)];
-  const u64 worthwhile = std::max<u64>(1, kWorthwhile * tiles.count() / n);
-  // Two for each thread: one tile is drawn while the one before is applied.
-  const u64 words = 2 * tiles.bit_words() + 8;  // one is read past the end
-  const int most = most_threads({tiles.count(), 1, worthwhile, threads});
-  const auto space = std::make_unique_for_overwrite<u64[]>(static_cast<u64>(most) * words);
-  parallel_ranges(tiles.count(), 1, worthwhile, threads, [&](u64 begin, u64 end, int thread) {
-    u64* const bits = space.get() + static_cast<u64>(thread) * words;
-    bits[words - 8] = 0;
-    Tile now{}, next{};
-    for (u64 number = begin; number <= end; ++number) {
-      if (number < end) {
-        next = tiles[number];
-        next.bits = bits + (number % 2) * tiles.bit_words();
-      }
-      pass(plan, operation, number < end ? &next : nullptr, number > begin ? &now : nullptr);
-      now = next;
-    }
-  });
-}
-
-// The axis along which memory is best walked: the one with the shortest steps, if it is long
-// enough.
-std::size_t best_axis(const Loop& loop) {
-  constexpr i64 kShort = 32;  // runs this short cost more than steps that are long
-  const auto cost = [&](std::size_t d) {
-    const i64 steps = std::abs(loop.steps[d][0]) + std::abs(loop.steps[d][1]);
-    return loop.shape[d] >= kShort ? steps : steps + (i64{1} << 48) / loop.shape[d];
-  };
-  std::size_t best = loop.shape.size() - 1;
-  for (std::size_t d = 0; d + 1 < loop.shape.size(); ++d)
-    if (cost(d) < cost(best)) best = d;
-  return best;
-}
-
-void strided(const Plan& plan, u64 first, DType dtype, const Operation& operation, const Loop& loop,
-             const u8* x, u8* y, u64 n, int threads) {
-  const std::size_t axis = best_axis(loop);
-  if (axis == loop.shape.size() - 1)
-    along_rows(plan, first, dtype, operation, loop, x, y, n, threads);
-  else
-    along_columns(plan, first, dtype, operation, loop, axis, x, y, n, threads);
 }
 
 }  // namespace
@@ -219,14 +60,28 @@ void dropout(const Draw& draw, const Operation& operation, const View& x, const 
              int threads) {
   const u64 n = x.size();
   if (n == 0 || copy_or_clear(draw.threshold, operation, x, y, threads)) return;
+  Walk walk{merged_loop(x, y), static_cast<const u8*>(x.data), static_cast<u8*>(y.data),
+            draw.offset};
+  number_in_order(walk.loop);
   const Plan plan = mask_plan(draw.threshold, draw.seed, draw.stream);
-  const Loop loop = merged_loop(x, y);
-  const u8* from = static_cast<const u8*>(x.data);
-  u8* to = static_cast<u8*>(y.data);
-  if (loop.is_dense(item_size(x.dtype)))
-    contiguous(plan, draw.offset, x.dtype, operation, from, to, n, threads);
+  if (walk.loop.is_dense(item_size(x.dtype)))
+    contiguous(plan, draw.offset, x.dtype, operation, walk.x, walk.y, n, threads);
   else
-    strided(plan, draw.offset, x.dtype, operation, loop, from, to, n, threads);
+    strided(plan, operation, x.dtype, walk, threads);
+}
+
+void dropout_window(const Draw& draw, const Operation& operation, const View& x, const View& y,
+                    const std::vector<i64>& index_steps, int threads) {
+  const u64 n = x.size();
+  if (n == 0 || copy_or_clear(draw.threshold, operation, x, y, threads)) return;
+  const Walk walk = window_walk(x, y, index_steps, draw.offset);
+  const Plan plan = mask_plan(draw.threshold, draw.seed, draw.stream);
+  if (walk.loop.is_dense(item_size(x.dtype)) && walk.loop.steps[0][2] == 1)
+    contiguous(plan, walk.first, x.dtype, operation, walk.x, walk.y, n, threads);
+  else if (walk.loop.steps.back()[2] == 1 && !walk.shares_bits())
+    strided(plan, operation, x.dtype, walk, threads);
+  else
+    shared_or_stepped(plan, operation, x.dtype, walk, n, threads);
 }
 
 int worthwhile_threads(u64 n, int threads) {

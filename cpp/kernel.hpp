@@ -6,6 +6,7 @@
 #include "deviates.hpp"
 #include "float_mode.hpp"
 #include "pipeline.hpp"
+#include "rows.hpp"
 #include "sinks.hpp"
 #include "table.hpp"
 #include "tile.hpp"
@@ -89,6 +90,36 @@ struct Kernels {
     }
   }
 
+  template <template <class, class> class Compute, class T>
+  static void rows(const Plan& plan, const Operation& operation, const Tile& tile) {
+    constexpr i64 kItem = sizeof(T);
+    const i64 row_bytes = static_cast<i64>(tile.columns) * kItem;
+    const bool in_rows = tile.x_column == kItem && tile.y_column == kItem;
+    const bool dense =
+        in_rows && (tile.rows == 1 || (tile.x_row == row_bytes && tile.y_row == row_bytes));
+    const u64 n = tile.rows * tile.columns;
+    if (dense) {
+      JoinedRows rows(DropoutSink<Compute<V, T>, T, false>(operation, tile.x, tile.y, tile.far), n);
+      draw_rows<V>(plan, tile, row_sink_of(rows));
+      rows.finish();
+    } else if (in_rows && tile.columns >= kWorthStartingRow) {
+      ArrayRows rows(DropoutSink<Compute<V, T>, T, false>(operation, tile.x, tile.y, tile.far),
+                     tile);
+      draw_rows<V>(plan, tile, row_sink_of(rows));
+    } else {
+      JoinedRows rows(GatherSink<Compute<V, T>, T>(operation, tile), n);
+      draw_rows<V>(plan, tile, row_sink_of(rows));
+      rows.finish();
+    }
+  }
+
+  static void row_bits(const Plan& plan, const Tile& tile) {
+    JoinedRows rows(BitSink{reinterpret_cast<unsigned char*>(tile.bits), 0},
+                    tile.rows * tile.columns);
+    draw_rows<V>(plan, tile, row_sink_of(rows));
+    rows.finish();
+  }
+
   static void fill(const void* pattern64, void* y, u64 n, Traffic traffic) {
     auto* to = static_cast<unsigned char*>(y);
     alignas(64) unsigned char block[64];  // out of reach of `to`: it stays in a register
@@ -137,6 +168,7 @@ struct Kernels {
     t.deviates = &InUsualMode<&deviates>::call;
     t.packed = &InUsualMode<&packed>::call;
     t.bytes = &InUsualMode<&bytes>::call;
+    t.row_bits = &InUsualMode<&row_bits>::call;
     t.count = &InUsualMode<&count>::call;
     return t;
   }
@@ -161,6 +193,8 @@ struct Kernels {
     t.dropout[static_cast<int>(Op::blend)][d] = &InUsualMode<&dropout<Blend, T>>::call;
     t.tile[static_cast<int>(Op::scale)][d] = &InUsualMode<&tile<Scale, T>>::call;
     t.tile[static_cast<int>(Op::affine)][d] = &InUsualMode<&tile<Affine, T>>::call;
+    t.rows[static_cast<int>(Op::scale)][d] = &InUsualMode<&rows<Scale, T>>::call;
+    t.rows[static_cast<int>(Op::affine)][d] = &InUsualMode<&rows<Affine, T>>::call;
     t.apply[static_cast<int>(Op::scale)][d] = &InUsualMode<&apply<Scale, T>>::call;
     t.apply[static_cast<int>(Op::affine)][d] = &InUsualMode<&apply<Affine, T>>::call;
     t.noise[static_cast<int>(Noise::replace)][d] = &InUsualMode<&noise<V, T, Noise::replace>>::call;

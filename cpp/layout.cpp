@@ -88,4 +88,58 @@ Loop merged_loop(const View& x, const View& y, const std::vector<i64>* third) {
   return loop;
 }
 
+bool Walk::shares_bits() const {
+  return std::any_of(loop.steps.begin(), loop.steps.end(),
+                     [](const Steps& s) { return s[2] == 0; });
+}
+
+void number_in_order(Loop& loop) {
+  i64 step = 1;
+  for (std::size_t d = loop.shape.size(); d-- > 0; step *= loop.shape[d]) loop.steps[d][2] = step;
+}
+
+Walk window_walk(const View& x, const View& y, const std::vector<i64>& index_steps, u64 offset) {
+  struct Axis {
+    i64 length;
+    Steps steps;
+  };
+  Walk walk{{}, static_cast<const u8*>(x.data), static_cast<u8*>(y.data), offset};
+  std::vector<Axis> axes;
+  bool own_bits = true;
+  for (std::size_t d = 0; d < x.shape.size(); ++d) {
+    const i64 n = x.shape[d];
+    if (n == 1) continue;
+    Axis axis{n, {x.strides[d], y.strides[d], index_steps[d]}};
+    if (axis.steps[2] < 0) {  // from its other end
+      walk.x += (n - 1) * axis.steps[0];
+      walk.y += (n - 1) * axis.steps[1];
+      walk.first -= static_cast<u64>((1 - n) * axis.steps[2]);
+      for (i64& step : axis.steps) step = -step;
+    }
+    own_bits = own_bits && axis.steps[2] != 0;
+    axes.push_back(axis);
+  }
+  if (axes.empty()) {
+    const i64 item = static_cast<i64>(item_size(x.dtype));
+    walk.loop = {{1}, {Steps{item, item, 1}}};
+    return walk;
+  }
+  if (own_bits)
+    std::stable_sort(axes.begin(), axes.end(),
+                     [](const Axis& a, const Axis& b) { return a.steps[2] > b.steps[2]; });
+  View from = x, to = y;
+  std::vector<i64> third;
+  from.shape.clear();
+  from.strides.clear();
+  to.strides.clear();
+  for (const Axis& axis : axes) {
+    from.shape.push_back(axis.length);
+    from.strides.push_back(axis.steps[0]);
+    to.strides.push_back(axis.steps[1]);
+    third.push_back(axis.steps[2]);
+  }
+  walk.loop = merged_loop(from, to, &third);
+  return walk;
+}
+
 }  // namespace simdrop

@@ -37,8 +37,8 @@ Extent extent(const View& view);
 // as_strided views may fail although they would do.
 bool elements_are_disjoint(const View& view);
 
-// How far the input, the output and a third thing (the mask's bits, or another input) move with one
-// step along a dimension.
+// How far the input, the output and a third thing (the mask's index, or another input) move with
+// one step along a dimension.
 using Steps = std::array<i64, 3>;
 
 // Dimensions of length 1 dropped, neighbours merged where all three step evenly across them.
@@ -53,6 +53,24 @@ struct Loop {
   }
 };
 Loop merged_loop(const View& x, const View& y, const std::vector<i64>* third = nullptr);
+
+// A loop whose third step is that of the mask's index, and where it starts.
+struct Walk {
+  Loop loop;
+  const u8* x;
+  u8* y;
+  u64 first;  // the index of the first element
+
+  bool shares_bits() const;  // some elements have the same index
+};
+
+// Gives the dimensions of a loop the index steps of C order.
+void number_in_order(Loop& loop);
+
+// The walk through a window of a mask, `index_steps` for each dimension of x. The order of elements
+// is the index's, whatever that of the dimensions was: no step of the index is negative, and the
+// smallest is innermost, unless elements share bits.
+Walk window_walk(const View& x, const View& y, const std::vector<i64>& index_steps, u64 offset);
 
 // Walks elements begin .. end of a loop in C order, one run of the innermost dimension at a time:
 // run(first element, number of elements, where all three are).

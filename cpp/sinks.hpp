@@ -94,11 +94,16 @@ class StridedSink {
   }
   void partial(u64 w, unsigned n) {
     alignas(64) unsigned char buffer[64 * sizeof(T)] = {};
-    for (unsigned j = 0; j < n; ++j, x_ += x_step_)
-      __builtin_memcpy(buffer + j * sizeof(T), x_, sizeof(T));
+    const unsigned char* x = x_;  // in registers: stores to y may change anything else
+    unsigned char* y = y_;
+    const i64 x_step = x_step_, y_step = y_step_;
+    for (unsigned j = 0; j < n; ++j, x += x_step)
+      __builtin_memcpy(buffer + j * sizeof(T), x, sizeof(T));
     compute_.partial(w, n, buffer);
-    for (unsigned j = 0; j < n; ++j, y_ += y_step_)
-      __builtin_memcpy(y_, buffer + j * sizeof(T), sizeof(T));
+    for (unsigned j = 0; j < n; ++j, y += y_step)
+      __builtin_memcpy(y, buffer + j * sizeof(T), sizeof(T));
+    x_ = x;
+    y_ = y;
   }
 
  private:

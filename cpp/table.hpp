@@ -56,11 +56,19 @@ struct Tile {
 using TileKernel = void (*)(const Plan& plan, const Operation& operation, const Tile* draw,
                             const Tile* use);
 
+// The same rectangle where the memory of a row runs along the mask's index too, whatever its size:
+// each row is drawn and applied.
+using RowKernel = void (*)(const Plan& plan, const Operation& operation, const Tile& tile);
+
 struct KernelTable {
   const char* name;
   DropoutKernel dropout[kOps][kDTypes];
   ApplyKernel apply[kPlainOps][kDTypes];
   TileKernel tile[kPlainOps][kDTypes];
+  RowKernel rows[kPlainOps][kDTypes];
+  // The keep bits of a rectangle, one row after another without a gap, into `bits`; only as many
+  // bytes are written as hold them.
+  void (*row_bits)(const Plan& plan, const Tile& tile);
   // y = the pattern over and over, for n bytes; it starts at a multiple of 8 bytes, y at any
   // multiple of the element that it repeats
   void (*fill)(const void* pattern64, void* y, u64 n, Traffic traffic);

@@ -38,8 +38,22 @@ inline constexpr u64 kTileColumns = 512;
 // Words from one column's bits to the next: an odd number of lines, so that not all columns lie in
 // one set of a cache.
 inline constexpr u64 kTileColumnWords = kTileRows / 64 + 8;
+// Tiles are cut for the sake of threads, but no shorter than this: runs in memory would get short.
+inline constexpr u64 kFewestTileRows = 1024;
 // Strips of 64 rows whose bits are handed out together: eight words of a column are one line.
 inline constexpr u64 kTileStrips = 8;
+
+// Rows that lie apart in the mask's index or in memory.
+// Pieces of rows that one group of the generator serves; more would take more of the first cache
+// than the bits.
+inline constexpr int kGroupPieces = 4 * kGroupBlocks;
+// Elements of a row from which on it is computed by itself; shorter ones are gathered, 64 elements
+// at a time.
+inline constexpr u64 kWorthStartingRow = 64;
+// The same for what reaches an aligned address: it costs two words that are not whole, 30 ns.
+inline constexpr u64 kWorthAligningRow = 2048;
+// Words of bits of several rows that are used at a time, where memory has no gaps.
+inline constexpr u64 kJoinedWords = 8;
 
 // Pairs of normal deviates to one round of the loops: whole vectors of any width.
 inline constexpr int kRoundPairs = 32;
@@ -65,6 +79,17 @@ inline constexpr u64 kHeldBits = 4 * kGroupBlocks * 128;
 
 // Elements gathered from strided arrays at a time: with a second array 96 KiB, within level 2.
 inline constexpr u64 kGathered = 6144;
+
+// Elements of rows that are handed to a thread at a time: about 20 us.
+inline constexpr u64 kRowsElements = 16 * kGroupBlocks * 128;
+// An axis shorter than this does not fill groups of the generator, if there is a longer one.
+inline constexpr i64 kFewRows = 16;
+// An axis along which memory is walked, against the order of the mask, is at least so long: columns
+// of bits are made for it.
+inline constexpr i64 kLongAxis = 32;
+// A window may leave out so many elements after each that they are cheaper drawn all the same than
+// the others one by one (16 ns each of either kind).
+inline constexpr u64 kMostSkipped = 32;
 
 // Runs of elements that share a bit and are longer than this are scaled or filled one by one; the
 // bits of shorter ones are written out for each element first.

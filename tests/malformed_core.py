@@ -50,23 +50,23 @@ VALID: dict[str, tuple[Any, ...]] = {
     "cache_bytes": (),
     "check_operands": (X, OUT, 2),
     "check_threads": (2,),
-    "count_kept": (N, 0.5, 1, 2, 3, 2),
+    "count_kept": ((10, 100), 0.5, 1, 2, 3, (200, 1), 2),
     "cpu_name": (),
     "draw": (X, OUT, 0.5, simdrop.Stream(1), "inverted", 2, True),
     "dropout_pointers": (X.ctypes.data, OUT.ctypes.data, N, 2, 2, 0.5, 1, 2, 2.0, 0.0, 0.0, 3),
-    "dropout_shared_pointers": (
-        X.ctypes.data, OUT.ctypes.data, (10, 100), (10, 1), 2, 2, 0.5, 1, 2, 2.0, 0.0, 0.0,
+    "dropout_window_pointers": (
+        X.ctypes.data, OUT.ctypes.data, (10, 100), (200, 2), 2, 2, 0.5, 1, 2, 2.0, 0.0, 0.0, 3,
     ),
     "get_num_threads": (),
     "in_usual_mode": (abs, -1),
     "infer": (X, OUT, 0.5, "classic", 2, "x"),
-    "keep_bits": (N, 0.5, 1, 2, 3, False, 2),
-    "keep_bytes": (N, 0.5, 1, 2, 3, False, 2),
+    "keep_bits": ((10, 100), 0.5, 1, 2, 3, (0, -1), False, 2),
+    "keep_bytes": ((10, 100), 0.5, 1, 2, 3, (1, 10), False, 2),
     "kept_scale": (0.5, "inverted", True),
     "noise": (X, OUT, 1, 0.5, STREAM, 2, "x"),
     "plane_words": (N, 16, 1, 2, 2),
     "pointer_calls": (),
-    "select": (X, OUT, 0.5, STREAM, 2.0, 1.0, -1.0, 2, (N,), (N,), "x"),
+    "select": (X, OUT, 0.5, STREAM, 2.0, 1.0, -1.0, 2, (N,), (3,), "x"),
     "set_num_threads": (2,),
     "shape_of": (X, "x"),
     "shown": (1,),
@@ -76,12 +76,12 @@ VALID: dict[str, tuple[Any, ...]] = {
 }  # fmt: skip
 # Arguments that are addresses, or the number of elements that lie there: larger ones are lies.
 ADDRESSES = {
-    "ask_for_large_pages": (0,), "dropout_pointers": (0, 1), "dropout_shared_pointers": (0, 1),
+    "ask_for_large_pages": (0,), "dropout_pointers": (0, 1), "dropout_window_pointers": (0, 1),
 }  # fmt: skip
-DTYPES = {"dropout_pointers": 3, "dropout_shared_pointers": 4}
+DTYPES = {"dropout_pointers": 3, "dropout_window_pointers": 4}
 LENGTHS = {
     "dropout_pointers": (2,),
-    "dropout_shared_pointers": (2, 3),
+    "dropout_window_pointers": (2,),
     "count_kept": (0,),
     "keep_bits": (0,),
     "keep_bytes": (0,),

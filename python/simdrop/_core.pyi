@@ -84,11 +84,11 @@ def dropout_pointers(
     dropped: float,
     offset: int = 0,
 ) -> None: ...
-def dropout_shared_pointers(
+def dropout_window_pointers(
     x: int,
     y: int,
     shape: tuple[int, ...],
-    noise: tuple[int, ...],
+    steps: tuple[int, ...],
     dtype: int,
     threads: int,
     p: float,
@@ -97,17 +97,42 @@ def dropout_shared_pointers(
     scale: float,
     shift: float,
     dropped: float,
+    offset: int = 0,
 ) -> None: ...
 def ask_for_large_pages(address: int, bytes: int) -> None: ...
 def pointer_calls() -> int: ...
 def infer(x: Any, out: Any, p: SupportsFloat, scaling: str, threads: int | None, name: str = "x") -> Any: ...
+
+# `steps` are those of the index along the dimensions of a window; None is C order.
 def keep_bytes(
-    size: int, p: SupportsFloat, seed: int, stream: int, offset: int, invert: bool, threads: int | None
+    shape: tuple[int, ...],
+    p: SupportsFloat,
+    seed: int,
+    stream: int,
+    offset: int,
+    steps: tuple[int, ...] | None,
+    invert: bool,
+    threads: int | None,
 ) -> NDArray[np.bool_]: ...
 def keep_bits(
-    size: int, p: SupportsFloat, seed: int, stream: int, offset: int, invert: bool, threads: int | None
+    shape: tuple[int, ...],
+    p: SupportsFloat,
+    seed: int,
+    stream: int,
+    offset: int,
+    steps: tuple[int, ...] | None,
+    invert: bool,
+    threads: int | None,
 ) -> NDArray[np.uint8]: ...
-def count_kept(size: int, p: SupportsFloat, seed: int, stream: int, offset: int, threads: int | None) -> int: ...
+def count_kept(
+    shape: tuple[int, ...],
+    p: SupportsFloat,
+    seed: int,
+    stream: int,
+    offset: int,
+    steps: tuple[int, ...] | None,
+    threads: int | None,
+) -> int: ...
 def plane_words(size: int, plane: int, seed: int, stream: int, threads: int | None) -> NDArray[np.uint32]: ...
 
 # A stream, whose next number is taken, or (seed, stream number, offset). Those who take one return the number too.
@@ -123,7 +148,7 @@ def select(
     dropped: float,
     threads: int | None,
     shape: tuple[int, ...],
-    noise_shape: tuple[int, ...],
+    steps: tuple[int, ...] | None,
     name: str = "x",
 ) -> tuple[Any, int]: ...
 def bias_dropout_add(

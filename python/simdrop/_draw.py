@@ -8,6 +8,7 @@ from simdrop import _core
 from simdrop._drawn import AffineDrawn
 from simdrop._mask import Mask, Scaling
 from simdrop._rng import RNG, as_stream
+from simdrop._windows import of_noise
 
 if TYPE_CHECKING:
     from simdrop._types import ArrayLike
@@ -42,7 +43,8 @@ def draw(
         scale = 1.0
     stream = as_stream(rng)
     shape = _core.shape_of(x, name)
-    result, number = _core.select(x, out, p, stream, scale, shift, dropped, threads, shape, noise_shape, name)
+    steps = of_noise(shape, noise_shape)
+    result, number = _core.select(x, out, p, stream, scale, shift, dropped, threads, shape, steps, name)
     if not return_drawn:
         return result
     mask = Mask(shape, p, seed=stream.seed, stream=number, noise_shape=noise_shape)

@@ -207,4 +207,4 @@ def scaled(mask: Mask, grad: ArrayLike, scale: float, out: ArrayLike | None, thr
     """Return ``kept ? grad * scale : +0``, and +0 where `scale` is 0, whatever `grad` is."""
     p = mask.p if scale else 1.0
     numbers = (mask.seed, mask.stream, mask.offset)
-    return _core.select(grad, out, p, numbers, scale, 0.0, 0.0, threads, mask.shape, mask.noise_shape, "grad")[0]
+    return _core.select(grad, out, p, numbers, scale, 0.0, 0.0, threads, mask.shape, mask._steps, "grad")[0]

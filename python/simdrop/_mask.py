@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import copyreg
 import math
-import operator
+from collections.abc import Sequence
 from typing import Any, Literal, NoReturn, SupportsFloat, SupportsIndex, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from simdrop import _core
+from simdrop import _core, _windows
 from simdrop._shapes import Dims, NoiseShape, Shape, as_noise_shape, as_shape, shares_bits
 from simdrop._types import ArrayLike, ArrayT, T
 
@@ -27,9 +27,12 @@ class Mask:
     to any array of its shape, applied again, sliced, compared, pickled. It is no array: ``numpy.asarray(mask)`` makes
     the booleans of `keep`, and ``x * mask`` is refused, because `apply` scales too.
 
-    Element ``i`` (C order in `shape`, plus `offset`) is dropped if and only if ``u(i) < threshold``, where
+    An element of index ``i`` (C order in `shape`, plus `offset`) is dropped if and only if ``u(i) < threshold``, where
     ``u(i)`` is a 40-bit uniform integer computed from ``(seed, stream, i)`` with Philox4x32-10 [1]_. See
     ``docs/mask-format.md``.
+
+    A part of a mask is a mask: ``mask[2:5, ..., ::2]`` and ``mask.T`` apply to ``x[2:5, ..., ::2]`` and ``x.T`` and
+    do there what the whole does, wherever that part of the array lies. They differ in `offset` and `steps` only.
 
     Parameters
     ----------
@@ -47,6 +50,10 @@ class Mask:
         of that name.
     broadcast_dims : int or sequence of int, keyword only
         The dimensions that share, as Flax has it; another way to say `noise_shape`.
+    steps : sequence of int or None, keyword only
+        How far the index moves with one step along each dimension, where that isn't C order: element ``(i, j, ...)``
+        has the index ``offset + i * steps[0] + j * steps[1] + ...``. Slicing and transposing make such masks; the
+        steps of shared bits are 0. All indices are from 0 to 2**58 - 1.
 
     Raises
     ------
@@ -70,16 +77,19 @@ class Mask:
            [2., 0., 2., 0.]])
     >>> mask[1] == simdrop.Mask((4,), 0.5, seed=42, offset=4)
     True
+    >>> mask[:, ::2].keep()
+    array([[ True, False],
+           [ True,  True]])
     >>> simdrop.Mask((2, 4), 0.5, seed=42, noise_shape=(None, 1)).keep()
     array([[ True,  True,  True,  True],
            [ True,  True,  True,  True]])
     """
 
-    __slots__ = ("_noise_shape", "_numbers", "_shape")
+    __slots__ = ("_numbers", "_shape", "_steps")
     __module__ = "simdrop"  # where it is public; pickles name it so
 
     _shape: tuple[int, ...]
-    _noise_shape: tuple[int, ...]
+    _steps: tuple[int, ...] | None  # of the index along the dimensions; None for C order
     _numbers: tuple[float, int, int, int]  # p, seed, stream, offset
 
     def __init__(
@@ -92,11 +102,16 @@ class Mask:
         offset: SupportsIndex = 0,
         noise_shape: NoiseShape = None,
         broadcast_dims: Dims = (),
+        steps: Sequence[SupportsIndex] | None = None,
     ) -> None:
         lengths = as_shape("shape", shape)
-        bits = lengths
+        apart = None
         if shares_bits(noise_shape, broadcast_dims):
-            bits = as_noise_shape(lengths, noise_shape, broadcast_dims)
+            if steps is not None:
+                raise ValueError("steps: accepted: nothing beside noise_shape or broadcast_dims, which are steps of 0")
+            apart = _windows.of_noise(lengths, as_noise_shape(lengths, noise_shape, broadcast_dims))
+        elif steps is not None:
+            apart = _windows.as_steps(steps, lengths)
         size = math.prod(lengths)
         if size > _INDICES:
             raise ValueError(f"shape: got {lengths}, {size} elements; accepted: at most 2**58")
@@ -105,10 +120,12 @@ class Mask:
             float(p),
             _core.unsigned_integer("seed", seed, _LAST_INTEGER),
             _core.unsigned_integer("stream", stream, _LAST_INTEGER),
-            _core.unsigned_integer("offset", offset, _INDICES - size),
+            _core.unsigned_integer("offset", offset, _INDICES - (size if apart is None else bool(size))),
         )
+        if apart is not None:
+            apart = _checked_steps(lengths, apart, numbers[3])
         object.__setattr__(self, "_shape", lengths)
-        object.__setattr__(self, "_noise_shape", bits)
+        object.__setattr__(self, "_steps", apart)
         object.__setattr__(self, "_numbers", numbers)
 
     @property
@@ -119,7 +136,14 @@ class Mask:
     @property
     def noise_shape(self) -> tuple[int, ...]:
         """Shape of its bits: `shape`, with 1 along dimensions whose elements share one."""
-        return self._noise_shape
+        if self._steps is None:
+            return self._shape
+        return tuple(1 if step == 0 else n for n, step in zip(self._shape, self._steps, strict=True))
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """How far the index moves with one step along each dimension; 0 where elements share a bit."""
+        return _windows.c_order(self._shape) if self._steps is None else self._steps
 
     @property
     def ndim(self) -> int:
@@ -209,7 +233,7 @@ class Mask:
         >>> simdrop.Mask(4, 0.5, seed=42).apply(np.arange(4.0), scaling="classic")
         array([0., 1., 0., 0.])
         """
-        if self._noise_shape == self._shape:
+        if self._steps is None:
             return _core.apply(x, out, *self._numbers, scaling, threads, self._shape)
         return self.select(x, scale=self.factor(scaling), out=out, threads=threads)
 
@@ -262,7 +286,7 @@ class Mask:
         """
         source = self._numbers[1:]
         values = (float(scale), float(shift), float(dropped))
-        return _core.select(x, out, self.p, source, *values, threads, self._shape, self._noise_shape)[0]
+        return _core.select(x, out, self.p, source, *values, threads, self._shape, self._steps)[0]
 
     def apply_(self, x: ArrayT, *, scaling: Scaling = "inverted", threads: int | None = None) -> ArrayT:
         """Apply the mask to `x` in place and return `x`; otherwise as `apply`.
@@ -286,9 +310,7 @@ class Mask:
         >>> simdrop.Mask(4, 0.5, seed=42).keep()
         array([ True,  True, False, False])
         """
-        bits = _core.keep_bytes(math.prod(self._noise_shape), *self._numbers, False, threads)
-        bits = bits.reshape(self._noise_shape)
-        return bits if self._noise_shape == self._shape else np.broadcast_to(bits, self._shape).copy()
+        return _core.keep_bytes(self._shape, *self._numbers, self._steps, False, threads)
 
     def packed(self, *, threads: int | None = None) -> NDArray[np.uint8]:
         """Return the mask as bits, eight elements to a byte.
@@ -305,9 +327,7 @@ class Mask:
         >>> simdrop.Mask(12, 0.5, seed=42).packed()
         array([83,  0], dtype=uint8)
         """
-        if self._noise_shape != self._shape:
-            return np.packbits(self.keep(threads=threads), bitorder="little")
-        return _core.keep_bits(self.size, *self._numbers, False, threads)
+        return _core.keep_bits(self._shape, *self._numbers, self._steps, False, threads)
 
     def count_kept(self, *, threads: int | None = None) -> int:
         """Return the number of elements that are kept, without making the mask.
@@ -318,8 +338,7 @@ class Mask:
         >>> simdrop.Mask(1_000_000, 0.1, seed=42).count_kept()
         899769
         """
-        bits = math.prod(self._noise_shape)
-        return _core.count_kept(bits, *self._numbers, threads) * (self.size // bits if bits else 0)
+        return _core.count_kept(self._shape, *self._numbers, self._steps, threads)
 
     def ravel(self) -> Mask:
         """Return the same mask for flattened arrays; slicing it gives a mask of any range of elements.
@@ -330,35 +349,50 @@ class Mask:
         >>> simdrop.Mask((2, 4), 0.5, seed=42).ravel()[3:6]
         simdrop.Mask((3,), 0.5, seed=42, stream=0, offset=3)
         """
-        if self._noise_shape != self._shape:
-            raise ValueError(f"ravel: got a mask whose elements share bits, noise_shape={self._noise_shape}")
-        return self._part((self.size,), 0, (self.size,))
+        if self._steps is None:
+            return self._window((self.size,), None, 0)
+        if self.size and self.ndim:  # a part whose elements follow one another at even steps
+            step = self._steps[-1]
+            even = tuple(step * own for own in _windows.c_order(self._shape))
+            if even == tuple(own if n == 1 else s for n, own, s in zip(self._shape, even, self._steps, strict=True)):
+                return self._window((self.size,), (step,), 0)
+        raise ValueError(f"ravel: got a mask of shape {self._shape} and steps {self._steps}; accepted: even steps")
 
-    def _part(self, shape: tuple[int, ...], start: int, bits: tuple[int, ...]) -> Mask:
+    def transpose(self, *axes: SupportsIndex | Sequence[SupportsIndex] | None) -> Mask:
+        """Return the mask of ``x.transpose(*axes)``; without axes their order is reversed.
+
+        Examples
+        --------
+        >>> import numpy as np, simdrop
+        >>> mask, x = simdrop.Mask((2, 3), 0.5, seed=42), np.ones((2, 3))
+        >>> (mask.transpose(1, 0).apply(x.T) == mask.apply(x).T).all()
+        np.True_
+        """
+        order = _windows.axes_order(axes, self.ndim)
+        steps = self.steps
+        return self._window(tuple(self._shape[d] for d in order), tuple(steps[d] for d in order), 0)
+
+    @property
+    def T(self) -> Mask:
+        """The mask of ``x.T``."""
+        return self.transpose()
+
+    def _window(self, shape: tuple[int, ...], steps: tuple[int, ...] | None, start: int) -> Mask:
         p, seed, stream, offset = self._numbers
-        return Mask(shape, p, seed=seed, stream=stream, offset=offset + start, noise_shape=bits)
+        return Mask(shape, p, seed=seed, stream=stream, offset=offset + start, steps=steps)
 
-    def __getitem__(self, index: SupportsIndex | slice) -> Mask:
-        """Return the mask of ``x[index]`` for an index or a slice of step 1 along the first axis."""
-        if not self._shape:
+    def __getitem__(self, index: _windows.Index) -> Mask:
+        """Return the mask of ``x[index]`` for integers, slices and an Ellipsis.
+
+        Examples
+        --------
+        >>> import simdrop
+        >>> simdrop.Mask((2, 8), 0.5, seed=42)[1, ::-2]
+        simdrop.Mask((4,), 0.5, seed=42, stream=0, offset=15, steps=(-2,))
+        """
+        if not self._shape and not isinstance(index, tuple) and index is not Ellipsis:
             raise IndexError("index: a mask without dimensions has no items")
-        length, *rest = self._shape
-        _, *bits = self._noise_shape
-        own = self._noise_shape[0] == length
-        row = math.prod(bits) if own else 0
-        if isinstance(index, slice):
-            start, stop, step = index.indices(length)
-            if step != 1:
-                raise ValueError(f"index: got a slice of step {step}; accepted: step 1")
-            n = max(0, stop - start)
-            return self._part((n, *rest), start * row if n else 0, (n if own else 1, *bits))
-        try:
-            at = operator.index(index)
-        except TypeError:
-            raise TypeError(f"index: got {index!r}; accepted: an integer or a slice along the first axis") from None
-        if not -length <= at < length:
-            raise IndexError(f"index: got {at}; accepted: {-length} to {length - 1}")
-        return self._part(tuple(rest), at % length * row, tuple(bits))
+        return self._window(*_windows.window(self._shape, self.steps, index))
 
     def __len__(self) -> int:
         if not self._shape:
@@ -389,26 +423,46 @@ class Mask:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mask):
             return NotImplemented
-        return (self._shape, self._noise_shape, self._numbers) == (other._shape, other._noise_shape, other._numbers)
+        return (self._shape, self._steps, self._numbers) == (other._shape, other._steps, other._numbers)
 
     def __hash__(self) -> int:
-        return hash((self._shape, self._noise_shape, self._numbers))
+        return hash((self._shape, self._steps, self._numbers))
 
     def __repr__(self) -> str:
         p, seed, stream, offset = self._numbers
-        shared = "" if self._noise_shape == self._shape else f", noise_shape={self._noise_shape}"
-        return f"simdrop.Mask({self._shape}, {p!r}, seed={seed}, stream={stream}, offset={offset}{shared})"
+        apart = "".join(f", {name}={value}" for name, value in self._apart().items())
+        return f"simdrop.Mask({self._shape}, {p!r}, seed={seed}, stream={stream}, offset={offset}{apart})"
+
+    def _apart(self) -> dict[str, tuple[int, ...]]:
+        """Return the argument that says how its index differs from C order: none, `noise_shape`, or `steps`."""
+        if self._steps is None:
+            return {}
+        bits = self.noise_shape
+        shared = _windows.of_noise(self._shape, bits)
+        if shared is not None and _windows.canonical(self._shape, shared) == self._steps:
+            return {"noise_shape": bits}
+        return {"steps": self._steps}
 
     def __reduce__(self) -> tuple[Any, ...]:
         # The format of pickles: the public name, and the arguments by theirs.
         p, seed, stream, offset = self._numbers
-        state = {"shape": self._shape, "p": p, "seed": seed, "stream": stream, "offset": offset}
-        if self._noise_shape != self._shape:
-            state["noise_shape"] = self._noise_shape
+        state = {"shape": self._shape, "p": p, "seed": seed, "stream": stream, "offset": offset, **self._apart()}
         return copyreg.__newobj__, (Mask,), state  # type: ignore[attr-defined]
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Mask.__init__(self, **state)
+
+
+def _checked_steps(shape: tuple[int, ...], steps: tuple[int, ...], offset: int) -> tuple[int, ...] | None:
+    """Return the steps of a mask in their one form, if no index leaves the format."""
+    if 0 not in shape:
+        low, high = _windows.reach(shape, steps, offset)
+        if low < 0 or high >= _INDICES:
+            raise ValueError(
+                f"steps: got {steps} for shape {shape} and offset {offset}, indices {low} to {high}; "
+                "accepted: indices from 0 to 2**58 - 1"
+            )
+    return _windows.canonical(shape, steps)
 
 
 def _from_numbers(shape: tuple[int, ...], p: float, seed: int, stream: int, offset: int) -> Mask:

@@ -162,7 +162,7 @@ def monte_carlo_dropout(
     repeated = np.broadcast_to(values, shape)
     out = np.empty(shape, values.dtype)
     factor = kept_factor(p)
-    result, number = _core.select(repeated, out, p, stream, factor, 0.0, 0.0, threads, shape, shape)
+    result, number = _core.select(repeated, out, p, stream, factor, 0.0, 0.0, threads, shape, None)
     mask = Mask(shape, p, seed=stream.seed, stream=number)
     return (result, SamplesDrawn(mask, scale=factor)) if return_drawn else result
 

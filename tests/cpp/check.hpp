@@ -14,7 +14,7 @@ namespace harness {
 // Every entry of the table has a check below or in family.cpp. Whoever adds an entry adds one, and
 // counts it here.
 inline constexpr std::size_t kEntries =
-    (simdrop::kOps + 2 * simdrop::kPlainOps + simdrop::kNoises) * simdrop::kDTypes + 6;
+    (simdrop::kOps + 3 * simdrop::kPlainOps + simdrop::kNoises) * simdrop::kDTypes + 7;
 static_assert(sizeof(simdrop::KernelTable) == sizeof(const char*) + kEntries * sizeof(void (*)()),
               "a kernel without a check");
 
@@ -50,6 +50,11 @@ class Checker {
   // A rectangle, drawn, then applied while it is drawn again (tile.cpp). Row r of the mask begins
   // at first + r * row_step, and its columns lie `gap` bytes further apart than they are long.
   void tile(const simdrop::KernelTable& table, simdrop::DType dtype,
+            const definition::Source& source, std::uint64_t threshold, std::uint64_t first,
+            std::uint64_t row_step, std::uint64_t rows, std::uint64_t columns, std::size_t gap,
+            Places places);
+  // The same with memory along the rows, and their bits alone (rows.cpp).
+  void rows(const simdrop::KernelTable& table, simdrop::DType dtype,
             const definition::Source& source, std::uint64_t threshold, std::uint64_t first,
             std::uint64_t row_step, std::uint64_t rows, std::uint64_t columns, std::size_t gap,
             Places places);

@@ -35,7 +35,7 @@ constexpr std::uint64_t kLongest = 15000;  // more than two groups
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static harness::Checker checker(kLongest * 8 * 3 + 4096);
+  static harness::Checker checker(std::size_t{2} << 20);
   Reader in(data, size);
   const std::uint64_t what = in.number(1);
   const auto dtype = static_cast<simdrop::DType>(in.number(1) % simdrop::kDTypes);
@@ -105,6 +105,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         checker.tile(*table, dtype, mask.source, mask.threshold,
                      mask.first < end ? mask.first : end, row_step, rows, columns, shift % 5 * item,
                      {0, places.y_offset / item * item, places.side});
+        checker.rows(*table, dtype, mask.source, mask.threshold,
+                     mask.first < end ? mask.first : end, row_step, rows, columns,
+                     shift % 5 * item / 2, places);
         break;
       }
       case 8: {

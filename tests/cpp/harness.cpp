@@ -33,7 +33,8 @@ using std::uint64_t;
 constexpr DType kDTypes[] = {DType::f16, DType::bf16, DType::f32, DType::f64};
 constexpr uint64_t kItem[] = {2, 2, 4, 8};
 constexpr uint64_t kTenth = 109951162778;  // p = 0.1, for checks that are about something else
-constexpr std::size_t kCapacity = harness::kLongest * 8 * 3 + 4096;
+// The longest mask as doubles with two places between them, and the largest rectangle of rows.
+constexpr std::size_t kCapacity = std::size_t{2} << 20;
 
 double scale_of(uint64_t threshold) {
   return threshold >> 40 != 0 ? 1.0 : 1.0 / (1.0 - std::ldexp(static_cast<double>(threshold), -40));
@@ -171,7 +172,7 @@ void check_apply(Checker& checker, const KernelTable& table, bool quick) {
 // Rectangles: their borders, rows that start anywhere in a block, rows in different stretches.
 void check_tiles(Checker& checker, const KernelTable& table, bool quick) {
   constexpr uint64_t kStretch = uint64_t{1} << 34;
-  const struct {
+  const struct Rectangle {
     uint64_t rows, columns, first, row_step;
   } cases[] = {
       {1, 1, 0, 1},                         // the smallest
@@ -190,6 +191,28 @@ void check_tiles(Checker& checker, const KernelTable& table, bool quick) {
         checker.tile(table, dtype, harness::kSources[number % std::size(harness::kSources)],
                      threshold, c.first, c.row_step, c.rows, c.columns, number % 3 * 16,
                      {0, offset, number % 2 == 0 ? Side::end : Side::start});
+        checker.rows(table, dtype, harness::kSources[number % std::size(harness::kSources)],
+                     threshold, c.first, c.row_step, c.rows, c.columns, number % 4 * 6,
+                     {0, offset, number % 2 == 0 ? Side::end : Side::start});
+      }
+  const Rectangle rows_only[] = {
+      {2, 13000, 77, 13000},           // longer than two groups, one after another
+      {2, 6144, 0, 7000},              // a group each
+      {3, 6145, 127, 6145 + 3},        // and one element more
+      {700, 1, 5, 1},                  // more than a group's list of pieces has places
+      {700, 1, 5, 1000},               // a block each
+      {300, 7, 1, 7},                  // share blocks
+      {40, 64, 64, 128},               // whole words, in half of the blocks
+      {60, 65, 3, 3},                  // overlap, as elements that share bits do
+      {1, 20000, kStretch - 9000, 1},  // one row that spans two stretches
+  };
+  for (const auto& c : rows_only)
+    for (const DType dtype : kDTypes)
+      for (const uint64_t threshold : {uint64_t{1} << 39, kTenth}) {
+        ++number;
+        checker.rows(table, dtype, harness::kSources[number % std::size(harness::kSources)],
+                     threshold, c.first, c.row_step, c.rows, c.columns, number % 3 * 4,
+                     {0, number * 8 % 64, number % 2 == 0 ? Side::end : Side::start});
       }
   if (!quick)
     checker.tile(table, DType::f16, harness::kSources[1], kTenth, 11, 1000, simdrop::kTileRows, 2,

@@ -72,6 +72,8 @@ void set_pair(KernelTable& t) {
         Hostile::entry<[](const KernelTable& u) { return u.apply[kFirst][kSecond]; }>;
     t.tile[kFirst][kSecond] =
         Hostile::entry<[](const KernelTable& u) { return u.tile[kFirst][kSecond]; }>;
+    t.rows[kFirst][kSecond] =
+        Hostile::entry<[](const KernelTable& u) { return u.rows[kFirst][kSecond]; }>;
   }
   if constexpr (kFirst < kNoises)
     t.noise[kFirst][kSecond] =
@@ -88,6 +90,7 @@ inline KernelTable hostile(const KernelTable& under_test, Environment environmen
   }(std::make_integer_sequence<int, kOps * kDTypes>());
   t.fill = Hostile::entry<[](const KernelTable& u) { return u.fill; }>;
   t.deviates = Hostile::entry<[](const KernelTable& u) { return u.deviates; }>;
+  t.row_bits = Hostile::entry<[](const KernelTable& u) { return u.row_bits; }>;
   t.packed = Hostile::entry<[](const KernelTable& u) { return u.packed; }>;
   t.bytes = Hostile::entry<[](const KernelTable& u) { return u.bytes; }>;
   t.count = Hostile::entry<[](const KernelTable& u) { return u.count; }>;

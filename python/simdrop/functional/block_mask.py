@@ -113,7 +113,7 @@ class BlockMask(Drawn):
         dropped = self._dropped(threads)
         kept = dropped.size - int(np.count_nonzero(dropped))
         scale = _core.in_usual_mode(truediv, dropped.size, kept) if kept else 1.0
-        result = _core.select(x, out, 0.0, (0, 0, 0), scale, 0.0, 0.0, threads, shape, shape, name)[0]
+        result = _core.select(x, out, 0.0, (0, 0, 0), scale, 0.0, 0.0, threads, shape, None, name)[0]
         target = np.asarray(result)
         np.copyto(target, target.dtype.type(0), where=dropped)
         return result

@@ -233,14 +233,13 @@ def bernoulli(
     array([False, False,  True,  True, False,  True, False,  True])
     """
     shape = as_shape("size", size)
-    n = math.prod(shape)
     _core.threshold(p)  # what is wrong is refused before the stream moves
     _core.check_threads(threads)
     stream = as_stream(rng)
-    numbers = (p, stream.seed, stream.next(), 0)
+    numbers = (p, stream.seed, stream.next(), 0, None)
     if packed:
-        return _core.keep_bits(n, *numbers, True, threads)
-    return _core.keep_bytes(n, *numbers, True, threads).reshape(shape)
+        return _core.keep_bits(shape, *numbers, True, threads)
+    return _core.keep_bytes(shape, *numbers, True, threads)
 
 
 def random_bits(size: Shape, *, rng: RNG = None, threads: int | None = None) -> NDArray[np.uint32]:

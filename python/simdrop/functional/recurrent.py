@@ -216,7 +216,7 @@ def zoneout(
         result = _core.blend(state, previous, out, drop, (0, 0, 0), threads)[0]
     else:  # the residual form with nothing dropped
         shape = _core.shape_of(previous, "previous")
-        zoned = _core.select(previous, None, 0.0, (0, 0, 0), drop, 0.0, 0.0, threads, shape, shape)[0]
+        zoned = _core.select(previous, None, 0.0, (0, 0, 0), drop, 0.0, 0.0, threads, shape, None)[0]
         names = ("state", "previous")
         result = _core.bias_dropout_add(state, None, zoned, out, 0.0, (0, 0, 0), 1 - drop, threads, *names)[0]
     if not return_drawn:

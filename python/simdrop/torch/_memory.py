@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from simdrop import _core
+from simdrop._windows import c_order, of_noise
 
 # The dispatch keys of a tensor name everything that is special about it: the device, sparse and quantized layouts,
 # subclasses with a dispatch of their own (FakeTensor among them), functorch's wrappers, lazy negation and
@@ -32,7 +33,7 @@ _internal: Any = torch._C
 _is_lazy_copy = _internal._is_cow_tensor
 _start_of = _internal._data_address
 _run = _core.dropout_pointers
-_run_shared = _core.dropout_shared_pointers
+_run_window = _core.dropout_window_pointers
 _threads = torch.get_num_threads
 _empty_like = torch.empty_like
 
@@ -127,7 +128,8 @@ def _fill(source: Tensor, y: Tensor, draw: AnyDraw) -> None:
     shape, mask, strides = y.shape, draw.shape, y.stride()
     order = sorted(range(y.dim()), key=lambda d: -strides[d])  # of memory
     whole, bits = tuple(shape[d] for d in order), tuple(mask[d] for d in order)
-    _run_shared(read, y.data_ptr(), whole, bits, CODES[y.dtype], _threads(), *draw.draw)
+    steps = of_noise(whole, bits) or c_order(whole)
+    _run_window(read, y.data_ptr(), whole, steps, CODES[y.dtype], _threads(), *draw.draw)
 
 
 def drop_part(x: Tensor, y: Tensor, draw: Draw, offset: int) -> None:
@@ -185,7 +187,7 @@ def drop_in_place(x: Tensor, draw: AnyDraw) -> None:
 
 def keep_mask(y: Tensor, draw: Draw) -> Tensor:
     """Return the mask of a dense result as booleans, in its layout: True is kept."""
-    kept = _core.keep_bytes(y.numel(), draw.p, draw.seed, draw.stream, 0, False, _threads())
+    kept = _core.keep_bytes((y.numel(),), draw.p, draw.seed, draw.stream, 0, None, False, _threads())
     # in its layout before it is a tensor, so that this is no view
     return torch.from_numpy(numpy.ndarray(y.shape, bool, kept, strides=y.stride()))
 

@@ -1,0 +1,70 @@
+// The check of the row kernels: windows of a mask, and arrays whose rows have gaps between them.
+#include <vector>
+
+#include "check.hpp"
+#include "make_plan.hpp"
+
+namespace harness {
+
+void Checker::rows(const simdrop::KernelTable& table, simdrop::DType dtype,
+                   const definition::Source& source, std::uint64_t threshold, std::uint64_t first,
+                   std::uint64_t row_step, std::uint64_t rows, std::uint64_t columns,
+                   std::size_t gap, Places places) {
+  // All elements are 1, scaled by 2: what is kept, dropped or not written differs in every type.
+  constexpr std::uint64_t kOne[] = {0x3C00, 0x3F80, 0x3F800000, 0x3FF0000000000000};
+  constexpr std::uint64_t kTwo[] = {0x4000, 0x4000, 0x40000000, 0x4000000000000000};
+  constexpr std::size_t kItem[] = {2, 2, 4, 8};
+  const auto d = static_cast<std::size_t>(dtype);
+  const std::size_t item = kItem[d];
+  const simdrop::Plan plan = simdrop::mask_plan(threshold, source.seed, source.stream);
+  simdrop::Operation twice;
+  twice.scale = 2.0;
+  const auto kernel = table.rows[(first + rows) % 2][d];  // with these numbers both do the same
+  const std::string what = std::string(table.name) + " rows " + std::to_string(rows) + " x " +
+                           std::to_string(columns) + " from " + std::to_string(first) + " step " +
+                           std::to_string(row_step) + " item " + std::to_string(item);
+
+  std::vector<unsigned char> kept((rows * columns + 7) / 8, 0);
+  // elements side by side, and with a gap after each
+  for (const std::size_t step : {item, item + gap}) {
+    const std::size_t pitch = columns * step + gap;
+    const std::size_t bytes = pitch * (rows - 1) + (columns - 1) * step + item;
+    std::vector<unsigned char> expected(bytes, 0xA5), input(bytes, 0xA5);
+    for (std::uint64_t r = 0; r < rows; ++r) {
+      const auto u = definition::uniforms(source, first + r * row_step, columns);
+      for (std::uint64_t c = 0; c < columns; ++c) {
+        const std::size_t at = r * pitch + c * step;
+        const std::uint64_t keep = u[c] >= threshold;
+        const std::uint64_t y = keep != 0 ? kTwo[d] : 0;
+        const std::uint64_t bit = r * columns + c;
+        kept[bit / 8] = static_cast<unsigned char>(kept[bit / 8] | keep << (bit % 8));
+        std::memcpy(input.data() + at, &kOne[d], item);
+        std::memcpy(expected.data() + at, &y, item);
+      }
+    }
+    unsigned char* const memory = y_.place(bytes, places.y_offset, places.side);
+    std::memcpy(memory, input.data(), bytes);
+    const auto i = [](std::size_t n) { return static_cast<std::int64_t>(n); };
+    const simdrop::Tile tile{rows,     columns, first,    row_step, memory,        memory,
+                             i(pitch), i(step), i(pitch), i(step),  rows % 3 == 0, nullptr};
+    kernel(plan, twice, tile);
+    ++calls_;
+    compare(what + " apart " + std::to_string(step), memory, expected);
+    expect(what + ": wrote outside", y_.intact());
+  }
+
+  auto* const bits = y_.place(kept.size(), 0, Side::start);  // as u64s lie
+  std::memset(bits, 0x5A, kept.size());
+  simdrop::Tile tile{};
+  tile.rows = rows;
+  tile.columns = columns;
+  tile.first = first;
+  tile.row_step = row_step;
+  tile.bits = reinterpret_cast<std::uint64_t*>(bits);
+  table.row_bits(plan, tile);
+  ++calls_;
+  compare(what + ", bits", bits, kept);
+  expect(what + ", bits: wrote outside", y_.intact());
+}
+
+}  // namespace harness
