@@ -18,6 +18,7 @@ import numpy as np
 import simdrop
 import torch
 import torch.nn.functional as F
+import torch_compiled
 from machine import count_name, usable_cpus
 from plots import plot_torch
 from report import Result, WrongAnswerError, conduct, progress, read_options, result, table, targets_table, value_name
@@ -172,6 +173,10 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
             results += operators(dtype, size, options, switch)
         for name, make in progress(models.items(), lambda model: model[0]):
             results += steps(name, make(), options, switch)
+        for size in (64 << 10,) if options.quick else (64 << 10, 1 << 20):
+            results += torch_compiled.operator(size, options, switch)
+        for length in (16,) if options.quick else (256, 512):
+            results += torch_compiled.step(length, options, switch)
         results += memory(options, switch)
         judgements, curves = training(options, switch)
     finally:

@@ -49,12 +49,13 @@ class Switch:
             library.impl("dropout", lambda x, p, train: x, key)  # type: ignore[no-untyped-call]
 
 
-def encoder(sequence: int, batch: int = 8) -> Step:
-    """Return a training step of a transformer encoder: 4 layers, width 256, 4 heads."""
+def encoder(sequence: int, batch: int = 8, backend: Any = None) -> Step:
+    """Return a training step of a transformer encoder: 4 layers, width 256, 4 heads; compiled if a backend is given."""
     layer = nn.TransformerEncoderLayer(256, 4, 1024, dropout=P, batch_first=True)
     model = nn.TransformerEncoder(layer, 4, enable_nested_tensor=False)
     x = torch.randn(batch, sequence, 256)
-    return _step(model, lambda: model(x).square().mean())
+    run = torch.compile(model, backend=backend) if backend else model
+    return _step(model, lambda: run(x).square().mean())
 
 
 class _Block(nn.Module):

@@ -14,7 +14,9 @@ from torch import Tensor
 from simdrop._formulas import SELU_LIMIT, selu_values
 from simdrop.torch import _forms
 from simdrop.torch._attention import attention, serves
+from simdrop.torch._attention_op import attention_op, records_attention
 from simdrop.torch._autograd import drop, drop_with_mask, replace
+from simdrop.torch._compile import compiling
 from simdrop.torch._composed import composes, fresh_seed, is_known, is_recorded
 from simdrop.torch._engines import Composed, Engine, Kernels, Traced
 from simdrop.torch._memory import Draw, is_plain, takes, transforms
@@ -23,6 +25,7 @@ from simdrop.torch._random import next_seed
 
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 _AUTOGRAD = torch._C.DispatchKey.Autograd
+_AUTOGRAD_CPU = torch._C.DispatchKey.AutogradCPU
 _PYTHON_DISPATCHER = torch._C.DispatchKey.PythonDispatcher
 _traced = torch._C._dispatch_tls_is_dispatch_key_included
 
@@ -51,6 +54,11 @@ def _draw(p: float) -> Draw:
     return Draw(p, next_seed()) if p < 1 else Draw(1.0, 0)
 
 
+def _records(x: Tensor) -> bool:
+    """Return whether what is recorded of `x` is to be this package's operators."""
+    return (compiling() or _serving) and not transforms() and is_known(x) and is_recorded()
+
+
 class _Operator(NamedTuple):
     """One of PyTorch's operators (input, p, train), and what serves it."""
 
@@ -62,10 +70,10 @@ class _Operator(NamedTuple):
     def composed(self, x: Tensor, p: float, train: bool) -> Tensor:
         """Do it with a tensor that the kernels do not take, or pass it on."""
         engine: Engine
-        active = train and _serving and 0 < p <= 1 and x.dim() >= self.dimensions
-        if active and composes(x) and x.numel():
+        active = train and 0 < p <= 1 and x.dim() >= self.dimensions
+        if active and _serving and composes(x) and x.numel():
             engine = Composed(fresh_seed() if p < 1 else 0)
-        elif active and not transforms() and is_known(x) and is_recorded():
+        elif active and _records(x):
             engine = Traced(seed_tensor(p < 1))
         else:
             return _own(self.op, x, p, train)
@@ -149,6 +157,11 @@ def scaled_dot_product_attention(
     """aten::scaled_dot_product_attention; the dropout inside of PyTorch's own arrives here again."""
     if _serving and 0 < dropout_p < 1 and not any(more.values()) and serves(query, key, value, attn_mask, is_causal):
         return attention(query, key, value, attn_mask, is_causal, scale, _draw(dropout_p))
+    recorded = (
+        compiling() and 0 < dropout_p < 1 and not any(more.values()) and not (is_causal and attn_mask is not None)
+    )
+    if recorded and _records(query) and records_attention(query, key, value, attn_mask):
+        return attention_op(query, key, value, attn_mask, seed_tensor(True), dropout_p, is_causal, scale)
     args = query, key, value, attn_mask, dropout_p, is_causal
     return _own(_attention_op, *args, scale=scale, **more)
 
@@ -168,6 +181,10 @@ def native_dropout(x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Ten
     """aten::native_dropout under autograd."""
     if train is not False and _serving and 0 <= p <= 1 and takes(x) and x.numel():
         return drop_with_mask(x, _draw(p))
+    if train is not False and 0 < p <= 1 and _records(x):
+        engine = Traced(seed_tensor(p < 1))
+        mask = engine.elementwise(torch.ones_like(x, requires_grad=False), p, 1.0) != 0
+        return engine.elementwise(x, p, 0.0), mask
     return _native_dropout_op._op_dk(_AUTOGRAD, x, p, train)
 
 
@@ -210,3 +227,53 @@ KERNELS: tuple[tuple[str, str, Kernel], ...] = (
     ("CPU", "native_dropout", native_dropout_below),
     ("CPU", "native_dropout_backward", native_dropout_backward),
 )
+
+
+def _recurrent(op: Any) -> Kernel:
+    """Return the kernel of a recurrent layer.
+
+    The composition that torch.compile has for it never drops (_rnn_helper in torch/_decomp/decompositions.py of PyTorch
+    2.13), so its layers are called one by one here, with the dropout in between.
+    """
+    own = op.py_kernels[_AUTOGRAD]
+
+    def kernel(
+        x: Tensor, hidden: Any, parameters: Any, biases: bool, layers: int, p: float, train: bool, *more: bool
+    ) -> Any:
+        if not (compiling() and train and p > 0 and layers > 1):
+            return own(x, hidden, parameters, biases, layers, p, train, *more)
+        single = isinstance(hidden, Tensor)
+        states = [state.chunk(layers) for state in ([hidden] if single else hidden)]
+        each = len(parameters) // layers
+        last = []
+        for i in range(layers):
+            first = [state[i] for state in states]
+            weights = parameters[i * each : (i + 1) * each]
+            x, *after = op(x, first[0] if single else first, weights, biases, 1, 0.0, train, *more)
+            last.append(after)
+            if i < layers - 1:
+                x = torch.dropout(x, p, True)
+        return x, *(torch.cat(parts) for parts in zip(*last, strict=True))
+
+    return kernel
+
+
+# The same where PyTorch's Python dispatcher calls them, which is only while something is recorded or pretended.
+_RECORDED: dict[str, Kernel] = {
+    **{name: _kernel(operator) for name, operator in _OPERATORS.items()},
+    "native_dropout": native_dropout,
+    "scaled_dot_product_attention": scaled_dot_product_attention,
+}
+
+
+def record_in_graphs() -> None:
+    """Have graphs that are recorded for the backend "simdrop" hold its operators; see _compile.py."""
+    kernels = {getattr(torch.ops.aten, name).default: kernel for name, kernel in _RECORDED.items()}
+    for name in ("lstm", "gru", "rnn_tanh", "rnn_relu"):
+        op = getattr(torch.ops.aten, name).input
+        if _AUTOGRAD in op.py_kernels:
+            kernels[op] = _recurrent(op)
+    for op, kernel in kernels.items():
+        if _AUTOGRAD_CPU not in op.py_kernels:
+            op.py_impl(_AUTOGRAD_CPU)(kernel)
+            op._dispatch_cache.clear()

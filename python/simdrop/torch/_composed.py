@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from simdrop._draw import keep_probability
+from simdrop.torch._compile import compiling
 from simdrop.torch._memory import CODES, AnyDraw, Draw, Layout, SharedDraw, layout_of, noise, transforms
 from simdrop.torch._random import HIGH, LOW, WORD, next_seed
 
@@ -65,6 +66,8 @@ def is_recorded() -> bool:
     mode = _mode_at(_ModeKey.PROXY)
     if mode is None or _included(_PRE_DISPATCH) or _exporting():
         return False
+    if compiling():
+        return True
     table = getattr(mode, "decomposition_table", None)
     if table is None:  # before PyTorch 2.13
         table = sys.modules["torch.fx.experimental.proxy_tensor"].CURRENT_DECOMPOSITION_TABLE

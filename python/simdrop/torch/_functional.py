@@ -72,6 +72,11 @@ def _call(
     return x.copy_(y) if _compiling() else replace(x, y)
 
 
+def run_form(form: _Form, x: Tensor, p: float, *, rng: RNG) -> Tensor:
+    """Run a form of another part of the package in training mode."""
+    return _call(form, x, p, True, False, generator=None, rng=rng)
+
+
 def dropout(
     x: Tensor,
     p: float = 0.5,

@@ -18,6 +18,7 @@ class _Registration:
     """The state of this process: whether `install` was called, and how many `accelerated` blocks are open."""
 
     wanted = False
+    compiles = False
     blocks = 0
     library: torch.library.Library | None = None
 
@@ -61,12 +62,34 @@ def _forget_resolutions() -> None:
         getattr(torch.ops.aten, name).default._dispatch_cache.clear()
 
 
-def install() -> None:
+def _compile_with(backend: str | None) -> None:
+    """Set what torch.compile uses where no backend is named, None for Inductor; does nothing if it is another's."""
+    if not hasattr(torch.compiler, "set_default_backend"):
+        raise RuntimeError(
+            f"compile: got True with PyTorch {torch.__version__}; accepted from PyTorch 2.12 on, before that name the "
+            'backend: torch.compile(model, backend="simdrop")'
+        )
+    if torch.compiler.get_default_backend() == ("inductor" if backend else "simdrop"):
+        torch.compiler.set_default_backend(backend)
+
+
+def install(*, compile: bool = False) -> None:
     """Serve PyTorch's dropout on the CPU from here on, in the whole process.
 
     Afterwards `torch.nn.Dropout`, `torch.nn.functional.dropout` and whatever else ends in PyTorch's dropout operators
     (attention, recurrent layers, Keras) run on the kernels of this package; models do not change. Calling it again
     does nothing. Best called before threads are started that use PyTorch.
+
+    Parameters
+    ----------
+    compile : bool, keyword only
+        Make the backend "simdrop" that which `torch.compile` takes if none is named. What was compiled before stays as
+        it is. A default that somebody else has set stays too.
+
+    Raises
+    ------
+    RuntimeError
+        If `compile` is set and PyTorch has no `torch.compiler.set_default_backend`.
 
     See Also
     --------
@@ -82,6 +105,9 @@ def install() -> None:
     >>> simdrop.torch.uninstall()
     """
     with _lock:
+        if compile:
+            _compile_with("simdrop")
+            _state.compiles = True
         _state.wanted = True
         _state.settle()
 
@@ -93,6 +119,9 @@ def uninstall() -> None:
     that costs a microsecond. Another `uninstall` later takes them away.
     """
     with _lock:
+        if _state.compiles:
+            _compile_with(None)
+            _state.compiles = False
         _state.wanted = False
         _state.settle()
 
