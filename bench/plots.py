@@ -259,8 +259,42 @@ def plot_torch(content: dict[str, Any], folder: Path) -> list[Path]:
     return [*written, finish(figure, heading, content, folder / "torch-training.png")]
 
 
+def plot_jax(content: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw dropout under jit against its size, and the training steps."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11.5, 4.6), width_ratios=[1.4, 1])
+    ratios = [r for r in content["results"] if r.get("elements") and r["measure"]["unit"] == "ratio"]
+    looks = [("forward", 0.1, BLUE, "-"), ("forward", 0.5, BLUE, "--")]
+    looks += [("forward+backward", 0.1, ORANGE, "-"), ("forward+backward", 0.5, ORANGE, "--")]
+    for what, p, colour, style in looks:
+        mine = [(r["elements"], r["measure"]) for r in ratios if (r["what"], r["p"]) == (what, p)]
+        points = [(n, m["median"], m["q1"], m["q3"]) for n, m in mine]
+        label = f"{what.replace('+', ' and ')}, p = {p:g}"
+        draw(left, points, label, {"color": colour, "linestyle": style, "marker": "o"})
+    left.axhline(1, color="0.5", linewidth=1)
+    left.set(yscale="log", ylabel="times as fast as flax.nnx.Dropout's arithmetic", title="Dropout under jit, float32")
+    left.yaxis.set_major_formatter(PLAIN)
+    left.yaxis.set_minor_formatter("")
+    size_axis(left, sorted({r["elements"] for r in ratios}), content["machine"]["caches"])
+    legend_below(left)
+
+    steps = [r for r in content["results"] if r.get("what") == "step" and r["measure"]["unit"] == "s"]
+    models = list(dict.fromkeys(r["model"] for r in steps))
+    seconds = {(r["model"], r["contestant"]): r["measure"]["median"] for r in steps}
+    for offset, (name, colour) in enumerate({"JAX": ORANGE, "simdrop": BLUE, "no dropout": GREEN}.items()):
+        shares = [seconds[model, name] / seconds[model, "JAX"] for model in models]
+        bars = right.bar([i + 0.27 * (offset - 1) for i in range(len(models))], shares, 0.25, color=colour, label=name)
+        texts = [f"{1 / share:.2f} x as fast" if name == "simdrop" else "" for share in shares]
+        right.bar_label(bars, texts, label_type="center", rotation=90, color="white", fontsize=9)
+    right.set_xticks(range(len(models)), models)
+    right.set(ylabel="time of a training step, JAX = 1", title="Training steps, times as medians")
+    right.grid(visible=False, axis="x")
+    legend_below(right)
+    heading = f"JAX with Flax's dropout and with simdrop's, {content['options']['threads']} threads"
+    return [finish(figure, heading, content, folder / "jax.png")]
+
+
 if __name__ == "__main__":
     results = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "bench" / "results"
-    for name, plot in {"dropout": plot_dropout, "limit": plot_limit, "torch": plot_torch}.items():
+    for name, plot in {"dropout": plot_dropout, "limit": plot_limit, "torch": plot_torch, "jax": plot_jax}.items():
         for picture in plot(json.loads((results / f"{name}.json").read_text()), results):
             print(f"wrote {picture}")

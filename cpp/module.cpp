@@ -20,4 +20,5 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   simdrop::bind_family(m);
   simdrop::bind_mask(m);
   simdrop::bind_pointers(m);
+  simdrop::bind_xla(m);
 }

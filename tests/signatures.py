@@ -15,7 +15,16 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).parent / "data" / "signatures.txt"
-MODULES = ("simdrop", "simdrop.layers", "simdrop.schedules", "simdrop.torch", "simdrop.torch.nn")
+MODULES = (
+    "simdrop",
+    "simdrop.layers",
+    "simdrop.schedules",
+    "simdrop.torch",
+    "simdrop.torch.nn",
+    "simdrop.jax",
+    "simdrop.jax.linen",
+    "simdrop.jax.nnx",
+)
 HEADER = "# Every public name and its signature; written by `python tests/signatures.py`.\n"
 
 

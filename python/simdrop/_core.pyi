@@ -12,6 +12,7 @@ MASK_FORMAT: Final[int]
 INDEX_BITS: Final[int]
 DTYPES: Final[tuple[str, ...]]
 LARGE_PAGE_BYTES: Final[int]
+xla_dropout: Final[Any]  # a capsule
 RANDOM_BITS_PLANE: Final[int]
 NORMAL_INDEX_BITS: Final[int]
 
