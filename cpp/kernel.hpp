@@ -64,7 +64,7 @@ struct Kernels {
   static void apply(const u64* bits, u64 bit, u64 n, const Operation& operation, const void* x,
                     i64 x_step, void* y, i64 y_step, Traffic traffic) {
     if (x_step != sizeof(T) || y_step != sizeof(T)) {
-      StridedSink<Compute<V, T>, T> sink(operation, x, y, x_step, y_step);
+      StridedSink<Compute<V, T>, T> sink(operation, x, y, {n, 0, x_step, 0, y_step});
       feed_all(sink_of(sink), bits, bit, n);
     } else if (bypasses(traffic) && may_stream<T>(y, n)) {
       DropoutSink<Compute<V, T>, T, true> sink(operation, x, y, asks_ahead(traffic));
@@ -85,7 +85,8 @@ struct Kernels {
       DropoutSink<Compute<V, T>, T, false> sink(operation, use->x, use->y, use->far);
       pass_tiles<V>(plan, draw, *use, column_sink_of(sink));
     } else {
-      StridedSink<Compute<V, T>, T> sink(operation, use->x, use->y, use->x_row, use->y_row);
+      StridedSink<Compute<V, T>, T> sink(operation, use->x, use->y,
+                                         {use->rows, 0, use->x_row, 0, use->y_row});
       pass_tiles<V>(plan, draw, *use, column_sink_of(sink));
     }
   }
@@ -97,27 +98,22 @@ struct Kernels {
     const bool in_rows = tile.x_column == kItem && tile.y_column == kItem;
     const bool dense =
         in_rows && (tile.rows == 1 || (tile.x_row == row_bytes && tile.y_row == row_bytes));
-    const u64 n = tile.rows * tile.columns;
+    DropoutSink<Compute<V, T>, T, false> sink(operation, tile.x, tile.y, tile.far);
     if (dense) {
-      JoinedRows rows(DropoutSink<Compute<V, T>, T, false>(operation, tile.x, tile.y, tile.far), n);
-      draw_rows<V>(plan, tile, row_sink_of(rows));
-      rows.finish();
+      draw_joined_rows<V>(plan, tile, sink_of(sink));
     } else if (in_rows && tile.columns >= kWorthStartingRow) {
-      ArrayRows rows(DropoutSink<Compute<V, T>, T, false>(operation, tile.x, tile.y, tile.far),
-                     tile);
-      draw_rows<V>(plan, tile, row_sink_of(rows));
+      draw_array_rows<V>(plan, tile, column_sink_of(sink));
     } else {
-      JoinedRows rows(GatherSink<Compute<V, T>, T>(operation, tile), n);
-      draw_rows<V>(plan, tile, row_sink_of(rows));
-      rows.finish();
+      StridedSink<Compute<V, T>, T> strided(
+          operation, tile.x, tile.y,
+          {tile.columns, tile.x_row, tile.x_column, tile.y_row, tile.y_column});
+      draw_joined_rows<V>(plan, tile, sink_of(strided));
     }
   }
 
   static void row_bits(const Plan& plan, const Tile& tile) {
-    JoinedRows rows(BitSink{reinterpret_cast<unsigned char*>(tile.bits), 0},
-                    tile.rows * tile.columns);
-    draw_rows<V>(plan, tile, row_sink_of(rows));
-    rows.finish();
+    BitSink sink{reinterpret_cast<unsigned char*>(tile.bits), 0};
+    draw_joined_rows<V>(plan, tile, sink_of(sink));
   }
 
   static void fill(const void* pattern64, void* y, u64 n, Traffic traffic) {
@@ -174,10 +170,11 @@ struct Kernels {
   }
 
   static constexpr bool is_full(const KernelTable& t) {
-    bool full = t.fill && t.fence && t.deviates && t.packed && t.bytes && t.count;
+    bool full = t.fill && t.fence && t.deviates && t.packed && t.bytes && t.row_bits && t.count;
     for (int d = 0; d < kDTypes; ++d) {
       for (int op = 0; op < kOps; ++op) full = full && t.dropout[op][d];
-      for (int op = 0; op < kPlainOps; ++op) full = full && t.apply[op][d] && t.tile[op][d];
+      for (int op = 0; op < kPlainOps; ++op)
+        full = full && t.apply[op][d] && t.tile[op][d] && t.rows[op][d];
       for (int kind = 0; kind < kNoises; ++kind) full = full && t.noise[kind][d];
     }
     return full;

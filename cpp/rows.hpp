@@ -10,6 +10,7 @@
 #include "pipeline.hpp"
 #include "sinks.hpp"
 #include "table.hpp"
+#include "tile.hpp"
 
 namespace simdrop {
 namespace {
@@ -36,10 +37,9 @@ RowSink row_sink_of(Rows& rows) {
 }
 
 // Rows of memory that are worth a start of their own.
-template <class S>
 class ArrayRows {
  public:
-  ArrayRows(S sink, const Tile& tile) : sink_(sink), tile_(tile) {
+  ArrayRows(const ColumnSink& sink, const Tile& tile) : sink_(sink), tile_(tile) {
     // What is asked for ahead of time lies in a later row, if rows are short.
     const i64 row_bytes = static_cast<i64>(tile.columns) * tile.x_column;
     const i64 ahead = static_cast<i64>(kAhead);
@@ -54,7 +54,8 @@ class ArrayRows {
   u64 take(const RowPiece& piece, bool more) {
     const auto r = static_cast<i64>(piece.row), c = static_cast<i64>(piece.column);
     const i64 done = c * tile_.x_column;
-    sink_.move_to(tile_.x + r * tile_.x_row + done, tile_.y + r * tile_.y_row + c * tile_.y_column,
+    sink_.move_to(sink_.object, tile_.x + r * tile_.x_row + done,
+                  tile_.y + r * tile_.y_row + c * tile_.y_column,
                   static_cast<u64>(row_bytes_ == 0 ? 0 : row_bytes_ - done), jump_);
     return hand_over(piece, more);
   }
@@ -66,11 +67,11 @@ class ArrayRows {
     const u64* bits = piece.bits;
     unsigned shift = piece.shift;
     u64 n = piece.n;
-    if (const unsigned lead = tile_.columns >= kWorthAligningRow ? sink_.lead(n) : 0;
+    if (const unsigned lead = tile_.columns >= kWorthAligningRow ? sink_.lead(sink_.object, n) : 0;
         lead != 0 && lead <= n) {
       u64 word;
       realign(&word, bits, shift, 1);
-      sink_.partial(word, lead);
+      sink_.partial(sink_.object, word, lead);
       n -= lead;
       bits += (shift + lead) / 64;
       shift = (shift + lead) % 64;
@@ -79,85 +80,32 @@ class ArrayRows {
     const unsigned rest = static_cast<unsigned>(n % 64);
     if (words != 0) {
       if (shift == 0) {
-        sink_.words(bits, words);
+        sink_.words(sink_.object, bits, words);
       } else {
         realign(ready, bits, shift, words);
-        sink_.words(ready, words);
+        sink_.words(sink_.object, ready, words);
       }
     }
     if (more) return piece.n - rest;
     if (rest != 0) {
       u64 word;
       realign(&word, bits + words, shift, 1);
-      sink_.partial(word, rest);
+      sink_.partial(sink_.object, word, rest);
     }
     return piece.n;
   }
 
-  S sink_;
+  const ColumnSink sink_;
   const Tile& tile_;
   i64 row_bytes_ = 0;
   i64 jump_ = 0;
 };
 
-// The elements of rows that are short or lie apart: 64 of them are gathered, computed and
-// scattered.
-template <class Compute, class T>
-class GatherSink {
-  // One side of it: where the next element is, and how many of its row are left.
-  struct Place {
-    const unsigned char* row;
-    const unsigned char* at;
-    u64 left;
-  };
-
- public:
-  GatherSink(const Operation& operation, const Tile& tile)
-      : compute_(operation),
-        tile_(tile),
-        from_{tile.x, tile.x, tile.columns},
-        to_{tile.y, tile.y, tile.columns} {}
-
-  unsigned lead(u64) const { return 0; }
-  void words(const u64* w, int n) {
-    for (int j = 0; j < n; ++j) partial(w[j], 64);
-  }
-  void partial(u64 w, unsigned n) {
-    alignas(64) unsigned char buffer[64 * sizeof(T)] = {};
-    walk(from_, n, tile_.x_row, tile_.x_column, [&](const unsigned char* at, unsigned j) {
-      __builtin_memcpy(buffer + j * sizeof(T), at, sizeof(T));
-    });
-    compute_.partial(w, n, buffer);
-    walk(to_, n, tile_.y_row, tile_.y_column, [&](const unsigned char* at, unsigned j) {
-      __builtin_memcpy(const_cast<unsigned char*>(at), buffer + j * sizeof(T), sizeof(T));
-    });
-  }
-
- private:
-  template <class Use>
-  SIMDROP_INLINE void walk(Place& place, unsigned n, i64 row_step, i64 column_step, Use use) {
-    Place now = place;  // in registers: stores to y may change anything else
-    const u64 columns = tile_.columns;
-    for (unsigned j = 0; j < n;) {
-      const unsigned m = now.left < n - j ? static_cast<unsigned>(now.left) : n - j;
-      for (const unsigned end = j + m; j < end; ++j, now.at += column_step) use(now.at, j);
-      now.left -= m;
-      if (now.left == 0) now = {now.row + row_step, now.row + row_step, columns};
-    }
-    place = now;
-  }
-
-  Compute compute_;
-  const Tile& tile_;
-  Place from_, to_;
-};
-
 // Rows whose bits are used as one string, whatever the memory does.
-template <class S>
 class JoinedRows {
  public:
-  JoinedRows(S sink, u64 n) : sink_(sink) {
-    const unsigned lead = sink_.lead(n);
+  JoinedRows(const Sink& sink, u64 n) : sink_(sink) {
+    const unsigned lead = sink_.lead(sink_.object, n);
     if (lead != 0 && lead <= n) {
       lead_ = lead;
       end_ = 64 - lead;
@@ -173,7 +121,7 @@ class JoinedRows {
   // The words that are left, and the bits of one that is not whole.
   void finish() {
     use();
-    if (end_ != 0) sink_.partial(ready_[0], static_cast<unsigned>(end_));
+    if (end_ != 0) sink_.partial(sink_.object, ready_[0], static_cast<unsigned>(end_));
   }
 
  private:
@@ -202,16 +150,16 @@ class JoinedRows {
     if (words == 0) return;
     int from = 0;
     if (lead_ != 0) {
-      sink_.partial(ready_[0] >> (64 - lead_), lead_);
+      sink_.partial(sink_.object, ready_[0] >> (64 - lead_), lead_);
       lead_ = 0;
       from = 1;
     }
-    if (words > from) sink_.words(ready_ + from, words - from);
+    if (words > from) sink_.words(sink_.object, ready_ + from, words - from);
     ready_[0] = ready_[words];
     end_ %= 64;
   }
 
-  S sink_;
+  const Sink sink_;
   u64 end_ = 0;        // bits in ready_
   unsigned lead_ = 0;  // of its first word only the upper `lead_` bits count
   alignas(64) u64 ready_[kJoinedWords + kGroupWords + 2];
@@ -349,6 +297,19 @@ class RowDrawing {
 template <class V>
 SIMDROP_NOINLINE void draw_rows(const Plan& plan, const Tile& tile, const RowSink& sink) {
   RowDrawing<V>(plan, tile, sink).draw();
+}
+
+template <class V>
+SIMDROP_NOINLINE void draw_joined_rows(const Plan& plan, const Tile& tile, const Sink& sink) {
+  JoinedRows rows(sink, tile.rows * tile.columns);
+  draw_rows<V>(plan, tile, row_sink_of(rows));
+  rows.finish();
+}
+
+template <class V>
+SIMDROP_NOINLINE void draw_array_rows(const Plan& plan, const Tile& tile, const ColumnSink& sink) {
+  ArrayRows rows(sink, tile);
+  draw_rows<V>(plan, tile, row_sink_of(rows));
 }
 
 }  // namespace

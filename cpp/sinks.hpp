@@ -73,45 +73,64 @@ class DropoutSink {
   i64 jump_ = 0;
 };
 
-// The same for elements that lie apart: 64 of them are gathered, computed and scattered.
+// Where elements lie that are not side by side: in rows of `columns`, or all at even steps.
+struct Strides {
+  u64 columns;
+  i64 x_row, x_column, y_row, y_column;
+};
+
+// The same for such elements: 64 of them are gathered, computed and scattered.
 template <class Compute, class T>
 class StridedSink {
+  // One side of it: where the next element is, and how many of its row are left.
+  struct Place {
+    const unsigned char* row;
+    const unsigned char* at;
+    u64 left;
+  };
+
  public:
-  StridedSink(const Operation& operation, const void* x, void* y, i64 x_step, i64 y_step)
-      : compute_(operation),
-        x_(static_cast<const unsigned char*>(x)),
-        y_(static_cast<unsigned char*>(y)),
-        x_step_(x_step),
-        y_step_(y_step) {}
+  StridedSink(const Operation& operation, const void* x, void* y, const Strides& strides)
+      : compute_(operation), strides_(strides) {
+    move_to(static_cast<const unsigned char*>(x), static_cast<unsigned char*>(y), 0, 0);
+  }
 
   unsigned lead(u64) const { return 0; }
   void move_to(const unsigned char* x, unsigned char* y, u64, i64) {
-    x_ = x;
-    y_ = y;
+    from_ = {x, x, strides_.columns};
+    to_ = {y, y, strides_.columns};
   }
   void words(const u64* w, int n) {
     for (int j = 0; j < n; ++j) partial(w[j], 64);
   }
-  void partial(u64 w, unsigned n) {
+  SIMDROP_NOINLINE void partial(u64 w, unsigned n) {
     alignas(64) unsigned char buffer[64 * sizeof(T)] = {};
-    const unsigned char* x = x_;  // in registers: stores to y may change anything else
-    unsigned char* y = y_;
-    const i64 x_step = x_step_, y_step = y_step_;
-    for (unsigned j = 0; j < n; ++j, x += x_step)
-      __builtin_memcpy(buffer + j * sizeof(T), x, sizeof(T));
+    walk(from_, n, strides_.x_row, strides_.x_column, [&](const unsigned char* at, unsigned j) {
+      __builtin_memcpy(buffer + j * sizeof(T), at, sizeof(T));
+    });
     compute_.partial(w, n, buffer);
-    for (unsigned j = 0; j < n; ++j, y += y_step)
-      __builtin_memcpy(y, buffer + j * sizeof(T), sizeof(T));
-    x_ = x;
-    y_ = y;
+    walk(to_, n, strides_.y_row, strides_.y_column, [&](const unsigned char* at, unsigned j) {
+      __builtin_memcpy(const_cast<unsigned char*>(at), buffer + j * sizeof(T), sizeof(T));
+    });
   }
 
  private:
+  template <class Use>
+  SIMDROP_INLINE void walk(Place& place, unsigned n, i64 row_step, i64 column_step, Use use) {
+    Place now = place;  // in registers: stores to y may change anything else
+    const u64 columns = strides_.columns;
+    for (unsigned j = 0; j < n;) {
+      const unsigned m = now.left < n - j ? static_cast<unsigned>(now.left) : n - j;
+      for (const unsigned end = j + m; j < end; ++j, now.at += column_step) use(now.at, j);
+      now.left -= m;
+      if (now.left == 0) now = {now.row + row_step, now.row + row_step, columns};
+    }
+    place = now;
+  }
+
   Compute compute_;
-  const unsigned char* x_;
-  unsigned char* y_;
-  i64 x_step_;
-  i64 y_step_;
+  Strides strides_;
+  Place from_, to_;
 };
 
 // Stretches of a mask (see generate.hpp) may end inside a byte; the next one goes on there.

@@ -7,6 +7,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 import simdrop
@@ -36,8 +37,6 @@ def test_chunks_do_not_matter(chunks: Any, noise_shape: Any) -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_dtypes(dtype: str) -> None:
-    import ml_dtypes
-
     kind = np.dtype(ml_dtypes.bfloat16 if dtype == "bfloat16" else dtype)
     x = X.astype(kind)
     y = sd.dropout(da.from_array(x, chunks=(7, 20, 7)), 0.5, rng=1)
@@ -61,7 +60,7 @@ def test_what_is_drawn_is_drawn_once() -> None:
         whole = simdrop.dropout(X, rng=expected)
         for _ in range(2):  # computing again is no other draw
             assert y.compute().tobytes() == whole.tobytes()
-    with pytest.raises(ValueError, match="^p"):
+    with pytest.raises(ValueError, match=r"^p"):
         sd.dropout(x, 1.5, rng=stream)
     assert stream.state == (3, 2), "a call that fails draws nothing"
     assert sd.dropout(x, rng=3).name == sd.dropout(x, rng=3).name, "equal calls are one task to Dask"

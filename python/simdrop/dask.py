@@ -1,7 +1,7 @@
 """Dropout of Dask arrays: chunk for chunk the window of one mask.
 
-The mask belongs to the whole array. What it drops does not depend on the chunks, the scheduler, the number of workers or
-on a task being run again, and the result is that of `simdrop` on the computed whole, byte for byte.
+The mask belongs to the whole array. What it drops does not depend on the chunks, the scheduler, the number of workers
+or on a task being run again, and the result is that of `simdrop` on the computed whole, byte for byte.
 
 Needs ``pip install simdrop[dask]``.
 """
