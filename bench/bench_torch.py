@@ -173,12 +173,13 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
             results += operators(dtype, size, options, switch)
         for name, make in progress(models.items(), lambda model: model[0]):
             results += steps(name, make(), options, switch)
+        results += memory(options, switch)
+        judgements, curves = training(options, switch)
+        # last, because Inductor leaves threads alive: see Switch.stock
         for size in (64 << 10,) if options.quick else (64 << 10, 1 << 20):
             results += torch_compiled.operator(size, options, switch)
         for length in (16,) if options.quick else (256, 512):
             results += torch_compiled.step(length, options, switch)
-        results += memory(options, switch)
-        judgements, curves = training(options, switch)
     finally:
         switch.stock()
     return results + judgements, {"training": curves, "isa": simdrop.active_isa()}
