@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
+import os
 import re
 import typing
 from collections.abc import Iterator
@@ -24,8 +25,18 @@ MODULES = (
     "simdrop.jax",
     "simdrop.jax.linen",
     "simdrop.jax.nnx",
+    "simdrop.dask",
+    "simdrop.keras",
 )
+NEEDS = {"torch": ("torch",), "jax": ("jax", "flax"), "dask": ("dask",), "keras": ("keras", "torch")}
+os.environ.setdefault("KERAS_BACKEND", "torch")  # before Keras is imported
 HEADER = "# Every public name and its signature; written by `python tests/signatures.py`.\n"
+
+
+def missing(module: str) -> list[str]:
+    """The packages that a module needs and that are not installed."""
+    part = module.partition(".")[2].partition(".")[0]
+    return [name for name in NEEDS.get(part, ()) if importlib.util.find_spec(name) is None]
 
 
 def signature(thing: Any) -> str:

@@ -106,7 +106,7 @@ def test_bad_input() -> None:
     x = da.from_array(X, chunks=(20, 20, 7))
     mask = simdrop.Mask((3,), 0.5, seed=1)
     unknown = x[x[:, 0, 0] > 0]
-    refused(lambda: sd.dropout(X, rng=stream), TypeError, "x", "ndarray", "dask.array.Array")  # type: ignore[call-overload]
+    refused(lambda: sd.dropout(X, rng=stream), TypeError, "x", "ndarray", "dask.array.Array")
     refused(lambda: sd.dropout(x.astype(int), rng=stream), TypeError, "x", "int64", "float32")
     refused(lambda: sd.dropout(x.astype(">f4"), rng=stream), TypeError, "x", ">f4")
     refused(lambda: sd.dropout(unknown, rng=stream), ValueError, "x", "unknown sizes", "compute_chunk_sizes")
@@ -179,7 +179,7 @@ def test_more_than_a_worker_holds(cluster: Any, tmp_path: Path) -> None:
         paths.append(str(tmp_path / f"{k}.npy"))
     per_file = 16
 
-    def load(path: str, piece: int) -> np.ndarray[Any, Any]:
+    def load(path: str, piece: int) -> Any:
         whole = np.load(path, mmap_mode="r")
         return np.asarray(whole[piece * rows // per_file : (piece + 1) * rows // per_file]) + np.float32(1)
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-
 import pytest
 import signatures
 
 
 @pytest.mark.parametrize("module", signatures.MODULES)
 def test_the_interface_is_the_pinned_one(module: str) -> None:
-    if ".torch" in module and importlib.util.find_spec("torch") is None:
-        pytest.skip("PyTorch is not installed")
-    if ".jax" in module and any(importlib.util.find_spec(name) is None for name in ("jax", "flax")):
-        pytest.skip("JAX or Flax is not installed")
+    if absent := signatures.missing(module):
+        pytest.skip(f"not installed: {', '.join(absent)}")
     found = signatures.interface(module)
     wanted = signatures.pinned()[module]
     gone = [f"- {line}" for line in wanted if line not in found]

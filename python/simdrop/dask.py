@@ -289,6 +289,9 @@ def _chunk(x: NDArray[Any], place: tuple[slice, ...], drawn: AffineDrawn) -> NDA
     )
 
 
-@normalize_token.register(AffineDrawn)
 def _token(drawn: AffineDrawn) -> tuple[Any, ...]:
+    """Return what Dask names equal work by."""
     return ("simdrop.AffineDrawn", simdrop.__version__, repr(drawn))
+
+
+normalize_token.register(AffineDrawn, _token)
