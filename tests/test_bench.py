@@ -299,6 +299,14 @@ def test_bench_family_checks_every_answer(tmp_path: Path) -> None:
     assert all(result["measure"]["median"] > 0 for result in content["results"])
 
 
+def test_windows_are_measured_and_drawn(tmp_path: Path) -> None:
+    _script("bench_windows.py", "--quick", "--seconds", "0.001", "--output-dir", str(tmp_path))
+    content = json.loads((tmp_path / "windows.json").read_text())
+    assert {r["p"] for r in content["results"]} == {0.1, 0.5}
+    assert any(r["window"] == "rows of 64" for r in content["results"])
+    assert (tmp_path / "windows.png").stat().st_size > 10_000
+
+
 def test_threads_runs_at_a_tiny_size_and_writes_its_cases(tmp_path: Path) -> None:
     _script("bench_threads.py", "--quick", "--output-dir", str(tmp_path))
     content = json.loads((tmp_path / "threads.json").read_text())

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -200,3 +204,37 @@ def test_xarray() -> None:
     y = xarray.apply_ufunc(sd.dropout, x, 0.5, dask="allowed", kwargs={"rng": 4})
     assert y.dims == x.dims
     np.testing.assert_array_equal(y.compute().values, simdrop.dropout(X, 0.5, rng=4))
+
+
+def test_the_benchmark_runs_at_a_tiny_size(tmp_path: Path) -> None:
+    script = Path(__file__).parent.parent / "bench" / "bench_dask.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--quick", "--output-dir", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert {r["contestant"] for r in json.loads((tmp_path / "dask.json").read_text())["results"]} >= {"simdrop"}
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    pytest.importorskip("xarray")
+    script, picture = Path(__file__).parent.parent / "examples" / "one_mask.py", tmp_path / "picture.png"
+    done = subprocess.run(
+        [sys.executable, str(script), "--quick", "--output", str(picture)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("equal to the whole: True") == 3
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The code of docs/distributed.md, its assertions and what it says is printed."""
+    page = (Path(__file__).parent.parent / "docs" / "distributed.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(block, {})
+        for printed in re.findall(r"print\(.*\)  # (.*)", block):
+            assert printed in capsys.readouterr().out
