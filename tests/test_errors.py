@@ -189,11 +189,10 @@ def test_mask_index() -> None:
     mask = simdrop.Mask((3, 4), 0.5, seed=1)
     refused(lambda: mask[3], IndexError, "index", "3")
     refused(lambda: mask[-4], IndexError, "index", "-4", "3")
-    for step in (slice(None, None, 2), slice(None, None, -1)):
-        with pytest.raises(ValueError, match="step"):
-            mask[step]
+    with pytest.raises(ValueError, match="other than 0"):
+        mask[::0]
     wrong: Any
-    for wrong in (1.0, "a", None, (0, 1)):
+    for wrong in (1.0, "a", None, [0, 1]):
         with pytest.raises(TypeError):
             mask[wrong]
     scalar = simdrop.Mask((), 0.5, seed=1)

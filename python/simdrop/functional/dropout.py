@@ -233,6 +233,7 @@ def bernoulli(
     array([False, False,  True,  True, False,  True, False,  True])
     """
     shape = as_shape("size", size)
+    _core.unsigned_integer("size", math.prod(shape), 1 << _core.INDEX_BITS)
     _core.threshold(p)  # what is wrong is refused before the stream moves
     _core.check_threads(threads)
     stream = as_stream(rng)
