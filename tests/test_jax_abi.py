@@ -1,4 +1,4 @@
-"""cpp/xla_ffi.hpp against the headers that the installed jaxlib ships: every size, offset and number."""
+"""cpp/bindings/xla_ffi.hpp against the headers that the installed jaxlib ships: every size, offset and number."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 jax = pytest.importorskip("jax")
-OURS = Path(__file__).resolve().parent.parent / "cpp" / "xla_ffi.hpp"
+OURS = Path(__file__).resolve().parent.parent / "cpp" / "bindings" / "xla_ffi.hpp"
 COMPILER = shutil.which(os.environ.get("CXX", "c++"))
 if not OURS.is_file() or COMPILER is None:
     pytest.skip("without the sources or a compiler", allow_module_level=True)

@@ -1,4 +1,4 @@
-"""Types of the compiled module (cpp/module.cpp and the bind_*.cpp beside it)."""
+"""Types of the compiled module (cpp/bindings/module.cpp and the bind_*.cpp beside it)."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, SupportsFloat, SupportsIndex, TypeAlias, TypeVar, overload

@@ -2,7 +2,7 @@
 
 #include <cstdio>
 
-#include "make_plan.hpp"
+#include "format/make_plan.hpp"
 
 namespace harness {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "definition.hpp"
 #include "guarded.hpp"
-#include "table.hpp"
+#include "kernels/table.hpp"
 
 namespace harness {
 

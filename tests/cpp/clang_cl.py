@@ -16,7 +16,8 @@ import tempfile
 from pathlib import Path
 
 SOURCES = Path(__file__).parents[2] / "cpp"
-# Fused multiplication and addition; BMI, BMI2 and LZCNT. None of them is among the features that cpp/cpu.cpp checks.
+# Fused multiplication and addition; BMI, BMI2 and LZCNT. None of them is among the features that
+# cpp/runtime/cpu.cpp checks.
 FUSED = r"vfn?m(?:add|sub)[a-z0-9]*"
 UNASKED = r"andn[lq]?|bextr|bls[a-z]+|tzcnt[a-z]|bzhi|mulx|pdep|pext|rorx|sarx|shlx|shrx|lzcnt[a-z]"
 CASES = """
@@ -56,7 +57,7 @@ def main(clang: str, *leaves: str) -> int:
         name, _, flags = leaf.partition("=")
         # as CMakeLists.txt passes them to clang-cl
         ours = [f"/clang:{flag}" for flag in flags.split(";")]
-        found = instructions(clang, SOURCES / f"isa_{name}.cpp", *ours)
+        found = instructions(clang, SOURCES / "kernels" / f"isa_{name}.cpp", f"/I{SOURCES}", *ours)
         print(f"{name} with {' '.join(ours)}: {found}")
         bad += any(found.values())
     return 1 if bad else 0

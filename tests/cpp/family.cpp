@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "definition.hpp"
+#include "format/make_plan.hpp"
 #include "guarded.hpp"
 #include "inputs.hpp"
-#include "make_plan.hpp"
 
 namespace harness {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "table.hpp"
+#include "kernels/table.hpp"
 
 namespace harness {
 

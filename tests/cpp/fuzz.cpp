@@ -5,8 +5,8 @@
 #include <cstdlib>
 
 #include "check.hpp"
-#include "dispatch.hpp"
 #include "family.hpp"
+#include "runtime/dispatch.hpp"
 
 namespace {
 

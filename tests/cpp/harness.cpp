@@ -11,13 +11,13 @@
 #include <vector>
 
 #include "check.hpp"
-#include "dispatch.hpp"
 #include "family.hpp"
+#include "format/make_plan.hpp"
 #include "hostile.hpp"
 #include "inputs.hpp"
-#include "make_plan.hpp"
 #include "minimal.hpp"
 #include "numbers.hpp"
+#include "runtime/dispatch.hpp"
 
 namespace {
 

@@ -4,8 +4,8 @@
 
 #include <utility>
 
-#include "float_mode.hpp"
-#include "table.hpp"
+#include "format/float_mode.hpp"
+#include "kernels/table.hpp"
 
 namespace harness {
 

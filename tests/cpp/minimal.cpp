@@ -2,7 +2,7 @@
 // those of 16 bits: it proves the verbs that a leaf need not write, and is what a new leaf may
 // start from. The vectors are the compiler's own, of 16 bytes.
 #include "minimal.hpp"
-#include "kernel.hpp"
+#include "kernels/kernel.hpp"
 
 namespace simdrop {
 namespace {

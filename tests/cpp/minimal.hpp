@@ -1,7 +1,7 @@
 // The table of minimal.cpp.
 #pragma once
 
-#include "table.hpp"
+#include "kernels/table.hpp"
 
 namespace simdrop {
 

@@ -7,9 +7,9 @@
 #include <cstdio>
 #include <limits>
 
+#include "format/make_plan.hpp"
 #include "hostile.hpp"
 #include "inputs.hpp"
-#include "make_plan.hpp"
 
 namespace harness {
 

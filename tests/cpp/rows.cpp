@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "check.hpp"
-#include "make_plan.hpp"
+#include "format/make_plan.hpp"
 
 namespace harness {
 

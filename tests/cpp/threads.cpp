@@ -9,10 +9,10 @@
 #include <thread>
 #include <vector>
 
-#include "dispatch.hpp"
-#include "engine.hpp"
-#include "parallel.hpp"
-#include "stream.hpp"
+#include "bindings/stream.hpp"
+#include "engine/engine.hpp"
+#include "runtime/dispatch.hpp"
+#include "runtime/parallel.hpp"
 
 namespace {
 

@@ -27,7 +27,14 @@ def main(wheel: Path, sdist: Path) -> None:
     print(f"{sdist.name}: {sdist.stat().st_size} bytes")
     with tarfile.open(sdist) as source:
         held = {name.partition("/")[2] for name in source.getnames()}
-    for needed in ("pyproject.toml", "CMakeLists.txt", "LICENSE", "README.md", "cpp/module.cpp", "tests/conftest.py"):
+    for needed in (
+        "pyproject.toml",
+        "CMakeLists.txt",
+        "LICENSE",
+        "README.md",
+        "cpp/bindings/module.cpp",
+        "tests/conftest.py",
+    ):
         assert needed in held, f"{needed} is missing"
     assert not any(name.endswith((".so", ".o", ".whl")) or "__pycache__" in name for name in held)
     print("fine")

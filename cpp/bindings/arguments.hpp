@@ -1,0 +1,37 @@
+// Numbers that come from Python, checked. Every error names the argument, what came and what is
+// accepted.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <vector>
+
+#include "format/make_operation.hpp"
+
+namespace simdrop {
+
+// A real number in [0, 1]: TypeError or ValueError otherwise.
+double probability(pybind11::handle value, const char* name = "p");
+
+// An integer in first .. last (Python int or anything with __index__; not bool).
+u64 unsigned_integer(const char* name, pybind11::handle value, u64 last, u64 first = 0);
+
+// None (0: the default) or an integer >= 1.
+int thread_count(pybind11::handle value);
+
+// "inverted" or "classic".
+Scaling scaling_of(pybind11::handle value);
+
+// repr(value), cut to a length that fits a message
+std::string shown(pybind11::handle value);
+
+// The lengths of a shape, each from 0 to 2^58.
+std::vector<i64> lengths(const char* name, const pybind11::tuple& shape);
+
+// The steps of a mask's index along the dimensions of `shape`, each between -2^58 and 2^58. Those
+// of None are C order's. With them no index of the mask leaves 0 to `indices` - 1: an error calls
+// the offset so.
+std::vector<i64> index_steps(const pybind11::object& steps, const std::vector<i64>& shape,
+                             u64 offset, u64 indices);
+
+}  // namespace simdrop

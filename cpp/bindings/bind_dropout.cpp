@@ -1,0 +1,91 @@
+#include "bindings/arguments.hpp"
+#include "bindings/bindings.hpp"
+#include "bindings/operands.hpp"
+#include "bindings/release_gil.hpp"
+#include "bindings/stream.hpp"
+#include "engine/engine.hpp"
+
+namespace py = pybind11;
+
+namespace simdrop {
+namespace {
+
+constexpr u64 kLast = ~u64{0};
+constexpr u64 kIndices = u64{1} << kIndexBits;
+
+void dropout_of(const Operands& operands, const Draw& draw, double scale, int threads) {
+  const ReleaseGil released(operands.x.view.size());
+  dropout(draw, scale, operands.x.view, operands.out.view, threads);
+}
+
+// The next mask of a stream. With `return_numbers` the result is (out, shape, stream number).
+py::object draw(const py::object& x, const py::object& out, const py::object& p, Stream& stream,
+                const py::object& scaling, const py::object& threads, bool return_numbers) {
+  const u64 threshold = threshold_of(probability(p));
+  const double scale = kept_scale(threshold, scaling_of(scaling));
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out);
+  const u64 number = stream.take();  // last: a call that fails takes none
+  dropout_of(operands, {threshold, stream.seed(), number, 0}, scale, n_threads);
+  if (!return_numbers) return operands.result;
+  return py::make_tuple(operands.result, shape_tuple(operands.x.view), number);
+}
+
+// The mask that is given by its numbers; x must have its shape.
+py::object apply(const py::object& x, const py::object& out, const py::object& p,
+                 const py::object& seed, const py::object& stream, const py::object& offset,
+                 const py::object& scaling, const py::object& threads, const py::tuple& shape) {
+  const u64 threshold = threshold_of(probability(p));
+  const Draw draw{threshold, unsigned_integer("seed", seed, kLast),
+                  unsigned_integer("stream", stream, kLast),
+                  unsigned_integer("offset", offset, kIndices)};
+  const double scale = kept_scale(threshold, scaling_of(scaling));
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out);
+  const py::tuple given = shape_tuple(operands.x.view);
+  if (!given.equal(shape))
+    throw py::value_error("x: got shape " + shown(given) + "; accepted: that of the mask, " +
+                          shown(shape));
+  dropout_of(operands, draw, scale, n_threads);
+  return operands.result;
+}
+
+// Inference: what training=False gives. Inverted scaling leaves x alone, classic multiplies by q.
+py::object infer(const py::object& x, const py::object& out, const py::object& p,
+                 const py::object& scaling, const py::object& threads, const char* name) {
+  const u64 threshold = threshold_of(probability(p));
+  const Scaling kind = scaling_of(scaling);
+  const double scale = kept_scale(threshold, kind, false);
+  const bool none = kind == Scaling::classic && threshold == kOne;  // times 0
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out, name);
+  // +0 for all, never 0 times what was there
+  dropout_of(operands, {none ? kOne : 0, 0, 0, 0}, scale, n_threads);
+  return operands.result;
+}
+
+// Refuses what the functions above would, for members that draw before they write.
+void check_operands(const py::object& x, const py::object& out, const py::object& threads) {
+  thread_count(threads);
+  if (!out.is_none()) Operands(x, out);
+}
+
+py::tuple shape_of(const py::object& x, const char* name) {
+  return shape_tuple(borrow(name, x).view);
+}
+
+}  // namespace
+
+void bind_dropout(py::module_& m) {
+  m.def("draw", &draw, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("stream"),
+        py::arg("scaling"), py::arg("threads"), py::arg("return_numbers"));
+  m.def("apply", &apply, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("seed"),
+        py::arg("stream"), py::arg("offset"), py::arg("scaling"), py::arg("threads"),
+        py::arg("shape"));
+  m.def("infer", &infer, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("scaling"),
+        py::arg("threads"), py::arg("name").none(false) = "x");
+  m.def("check_operands", &check_operands, py::arg("x"), py::arg("out"), py::arg("threads"));
+  m.def("shape_of", &shape_of, py::arg("x"), py::arg("name").none(false) = "x");
+}
+
+}  // namespace simdrop

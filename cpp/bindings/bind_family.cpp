@@ -1,0 +1,170 @@
+// Dropout beyond one bit for each element of one array: shared masks, other values in place of
+// dropped elements, a second array in the same pass, normal noise.
+#include "bindings/arguments.hpp"
+#include "bindings/bindings.hpp"
+#include "bindings/operands.hpp"
+#include "bindings/release_gil.hpp"
+#include "bindings/stream.hpp"
+#include "engine/engine.hpp"
+
+namespace py = pybind11;
+
+namespace simdrop {
+namespace {
+
+constexpr u64 kLast = ~u64{0};
+
+// Where the numbers of a draw come from: a stream, or the triple (seed, stream number, offset).
+class Source {
+ public:
+  Source(const py::object& p, const py::object& object, int index_bits = kIndexBits)
+      : threshold_(threshold_of(probability(p))), last_(u64{1} << index_bits) {
+    if (py::isinstance<Stream>(object)) {
+      stream_ = &object.cast<Stream&>();
+      return;
+    }
+    const auto triple = object.cast<py::tuple>();
+    if (triple.size() != 3)
+      throw py::value_error("source: got " + shown(object) +
+                            "; accepted: a Stream or (seed, stream, offset)");
+    seed_ = unsigned_integer("seed", triple[0], kLast);
+    number_ = unsigned_integer("stream", triple[1], kLast);
+    offset_ = unsigned_integer("offset", triple[2], last_);
+  }
+
+  u64 offset() const { return offset_; }
+
+  // Takes the stream's next number for n elements: last, so that a call that fails takes none.
+  Draw take(u64 n) {
+    if (offset_ > last_ - n)
+      throw py::value_error("offset: got " + std::to_string(offset_) + "; accepted: 0 to " +
+                            std::to_string(last_ - n) + " for " + std::to_string(n) + " elements");
+    if (stream_ == nullptr) return {threshold_, seed_, number_, offset_};
+    return {threshold_, stream_->seed(), stream_->take(), 0};
+  }
+
+ private:
+  u64 threshold_;
+  u64 last_;
+  Stream* stream_ = nullptr;
+  u64 seed_ = 0, number_ = 0, offset_ = 0;
+};
+
+// What the functions return: the output, and the number of the stream that was used.
+py::tuple answer(const Operands& operands, const Draw& draw) {
+  return py::make_tuple(operands.result, draw.stream);
+}
+
+void require_shape(const char* name, const View& view, const py::tuple& shape, const char* of) {
+  const py::tuple given = shape_tuple(view);
+  if (!given.equal(shape))
+    throw py::value_error(std::string(name) + ": got shape " + shown(given) +
+                          "; accepted: that of " + of + ", " + shown(shape));
+}
+
+// keep ? x * scale + shift : dropped, for a mask of shape `shape` and the steps of its index.
+py::tuple select(const py::object& x, const py::object& out, const py::object& p,
+                 const py::object& source, double scale, double shift, double dropped,
+                 const py::object& threads, const py::tuple& shape, const py::object& steps,
+                 const char* name) {
+  Source numbers(p, source);
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out, name);
+  const View& view = operands.x.view;
+  require_shape(name, view, shape, "the mask");
+  const std::vector<i64> apart =
+      index_steps(steps, view.shape, numbers.offset(), u64{1} << kIndexBits);
+  const Operation operation = select_operation(view.dtype, scale, shift, dropped);
+  const Draw draw = numbers.take(steps.is_none() ? view.size() : 0);
+  {
+    const ReleaseGil released(view.size());
+    if (steps.is_none())
+      dropout(draw, operation, view, operands.out.view, n_threads);
+    else
+      dropout_window(draw, operation, view, operands.out.view, apart, n_threads);
+  }
+  return answer(operands, draw);
+}
+
+// A second array of x's shape and dtype, which `out` may be, but not overlap in part.
+Array beside(const char* name, const py::object& object, const Operands& operands) {
+  Array array = borrow(name, object);
+  require_same(name, operands.x, array);
+  require_apart(name, array, operands.out);
+  return array;
+}
+
+// residual + (keep ? (x + bias) * scale : 0)
+py::tuple bias_dropout_add(const py::object& x, const py::object& bias, const py::object& residual,
+                           const py::object& out, const py::object& p, const py::object& source,
+                           double scale, const py::object& threads, const char* name,
+                           const char* residual_name) {
+  Source numbers(p, source);
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out, name);
+  const View& view = operands.x.view;
+  const Array second = beside(residual_name, residual, operands);
+  Array row;
+  if (!bias.is_none()) {
+    row = borrow("bias", bias);
+    const i64 last = view.shape.empty() ? 1 : view.shape.back();
+    require_shape("bias", row.view, py::make_tuple(last), "the last dimension of x");
+    require_dtype("bias", operands.x, row);
+  }
+  const Draw draw = numbers.take(operands.x.view.size());
+  {
+    const ReleaseGil released(view.size());
+    dropout_fused(draw, Op::residual, scale, view, row.view, second.view, operands.out.view,
+                  n_threads);
+  }
+  return answer(operands, draw);
+}
+
+// keep ? state : previous
+py::tuple blend(const py::object& state, const py::object& previous, const py::object& out,
+                const py::object& p, const py::object& source, const py::object& threads) {
+  Source numbers(p, source);
+  const int n_threads = thread_count(threads);
+  const Operands operands(state, out, "state");
+  const Array second = beside("previous", previous, operands);
+  const Draw draw = numbers.take(operands.x.view.size());
+  {
+    const ReleaseGil released(operands.x.view.size());
+    dropout_fused(draw, Op::blend, 1.0, operands.x.view, View{}, second.view, operands.out.view,
+                  n_threads);
+  }
+  return answer(operands, draw);
+}
+
+// Normal deviates offset, offset + 1, ... of a stream: 0 replaces x, 1 adds, 2 multiplies.
+py::tuple noise(const py::object& x, const py::object& out, int kind, double sd,
+                const py::object& source, const py::object& threads, const char* name) {
+  if (kind < 0 || kind >= kNoises) throw py::value_error("kind: accepted: 0, 1 or 2");
+  Source numbers(py::float_(0.0), source, kNormalIndexBits);
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out, name);
+  const Draw draw = numbers.take(operands.x.view.size());
+  {
+    const ReleaseGil released(operands.x.view.size());
+    normal_noise(draw, static_cast<Noise>(kind), sd, operands.x.view, operands.out.view, n_threads);
+  }
+  return answer(operands, draw);
+}
+
+}  // namespace
+
+void bind_family(py::module_& m) {
+  m.attr("NORMAL_INDEX_BITS") = kNormalIndexBits;
+  m.def("select", &select, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("source"),
+        py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("threads"),
+        py::arg("shape"), py::arg("steps"), py::arg("name").none(false) = "x");
+  m.def("bias_dropout_add", &bias_dropout_add, py::arg("x"), py::arg("bias"), py::arg("residual"),
+        py::arg("out"), py::arg("p"), py::arg("source"), py::arg("scale"), py::arg("threads"),
+        py::arg("name").none(false) = "x", py::arg("residual_name").none(false) = "residual");
+  m.def("blend", &blend, py::arg("state"), py::arg("previous"), py::arg("out"), py::arg("p"),
+        py::arg("source"), py::arg("threads"));
+  m.def("noise", &noise, py::arg("x"), py::arg("out"), py::arg("kind"), py::arg("sd"),
+        py::arg("source"), py::arg("threads"), py::arg("name").none(false) = "x");
+}
+
+}  // namespace simdrop

@@ -1,0 +1,124 @@
+// Dropout on memory that is given by its addresses: the entry of simdrop.torch, which owns the
+// tensors and has checked them. A call costs a fraction of a microsecond, where an array that is
+// taken through DLPack costs several.
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "bindings/arguments.hpp"
+#include "bindings/bindings.hpp"
+#include "bindings/release_gil.hpp"
+#include "engine/engine.hpp"
+#include "runtime/memory.hpp"
+
+namespace py = pybind11;
+
+namespace simdrop {
+namespace {
+
+std::atomic<u64> calls{0};
+
+// Dense in the order of its shape.
+View dense(std::uintptr_t address, DType dtype, const std::vector<i64>& shape) {
+  View view;
+  view.data = reinterpret_cast<void*>(address);
+  view.dtype = dtype;
+  view.shape = shape;
+  view.strides.resize(shape.size());
+  i64 step = static_cast<i64>(item_size(dtype));
+  for (std::size_t d = shape.size(); d-- > 0;) {
+    view.strides[d] = step;
+    step *= shape[d];
+  }
+  return view;
+}
+
+// What no caller may give, whoever checked before: an address of nothing, sizes beyond memory.
+template <class T>
+void require(bool holds, const char* name, T got, const char* accepted) {
+  if (!holds)
+    throw py::value_error(std::string(name) + ": got " + std::to_string(got) +
+                          "; accepted: " + accepted);
+}
+
+u64 checked_size(const char* name, const std::vector<i64>& shape) {
+  constexpr u64 kMost = u64{1} << kIndexBits;
+  u64 n = 1;
+  bool empty = false;
+  for (const i64 length : shape) {
+    require(length >= 0, name, length, "0 and above");
+    empty = empty || length == 0;
+    if (!empty) {
+      require(static_cast<u64>(length) <= kMost / n, name, length, "2^58 elements at the most");
+      n *= static_cast<u64>(length);
+    }
+  }
+  return empty ? 0 : n;
+}
+
+// y = keep ? x * scale + shift : dropped for dense elements; scale 0 stands for 1 / q. The same
+// address twice is in place; any other overlap is the caller's error. Uses at most `threads`
+// threads. The first element takes the bit at `offset`, the others follow in C order or, if `steps`
+// is not None, at the steps of a window.
+void dropout_at(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
+                const py::object& steps, int dtype, int threads, double p, u64 seed, u64 stream,
+                double scale, double shift, double dropped, u64 offset) {
+  require(is_probability(p), "p", p, "0 to 1");
+  require(dtype >= 0 && dtype < kDTypes, "dtype", dtype, "0 to 3");
+  require(threads >= 1, "threads", threads, "1 and above");
+  require(shape.size() <= kMostDimensions, "shape", shape.size(), "64 dimensions at the most");
+  const u64 n = checked_size(steps.is_none() ? "n" : "shape", shape);
+  constexpr u64 kIndices = u64{1} << kIndexBits;
+  require(offset <= kIndices - (steps.is_none() ? n : 0), "offset", offset, "indices below 2^58");
+  const std::vector<i64> apart = index_steps(steps, shape, offset, kIndices);
+  if (n == 0) return;
+  require(x != 0, "x", x, "the address of memory");
+  require(y != 0, "y", y, "the address of memory");
+  const Draw draw{threshold_of(p), seed, stream, offset};
+  if (is_zero(scale)) scale = kept_scale(draw.threshold);
+  const Operation operation = select_operation(static_cast<DType>(dtype), scale, shift, dropped);
+  const View from = dense(x, static_cast<DType>(dtype), shape);
+  const View to = dense(y, static_cast<DType>(dtype), shape);
+  calls.fetch_add(1, std::memory_order_relaxed);
+  const ReleaseGil released(n);
+  threads = worthwhile_threads(n, threads);
+  if (steps.is_none())
+    dropout(draw, operation, from, to, threads);
+  else
+    dropout_window(draw, operation, from, to, apart, threads);
+}
+
+void dropout_pointers(std::uintptr_t x, std::uintptr_t y, i64 n, int dtype, int threads, double p,
+                      u64 seed, u64 stream, double scale, double shift, double dropped,
+                      u64 offset) {
+  dropout_at(x, y, {n}, py::none(), dtype, threads, p, seed, stream, scale, shift, dropped, offset);
+}
+
+void dropout_window_pointers(std::uintptr_t x, std::uintptr_t y, const py::tuple& shape,
+                             const py::tuple& steps, int dtype, int threads, double p, u64 seed,
+                             u64 stream, double scale, double shift, double dropped, u64 offset) {
+  dropout_at(x, y, lengths("shape", shape), steps, dtype, threads, p, seed, stream, scale, shift,
+             dropped, offset);
+}
+
+}  // namespace
+
+void bind_pointers(py::module_& m) {
+  m.def("dropout_pointers", &dropout_pointers, py::arg("x"), py::arg("y"), py::arg("n"),
+        py::arg("dtype"), py::arg("threads"), py::arg("p"), py::arg("seed"), py::arg("stream"),
+        py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("offset") = 0);
+  m.def("dropout_window_pointers", &dropout_window_pointers, py::arg("x"), py::arg("y"),
+        py::arg("shape"), py::arg("steps"), py::arg("dtype"), py::arg("threads"), py::arg("p"),
+        py::arg("seed"), py::arg("stream"), py::arg("scale"), py::arg("shift"), py::arg("dropped"),
+        py::arg("offset") = 0);
+  m.attr("LARGE_PAGE_BYTES") = kLargePageBytes;
+  m.def(
+      "ask_for_large_pages",
+      [](std::uintptr_t address, u64 bytes) {
+        ask_for_large_pages(reinterpret_cast<void*>(address), bytes);
+      },
+      py::arg("address"), py::arg("bytes"));
+  m.def("pointer_calls", [] { return calls.load(std::memory_order_relaxed); });
+}
+
+}  // namespace simdrop

@@ -1,0 +1,19 @@
+// The ways of a call whose memory is not one stretch in the mask's order (engine.cpp chooses).
+#pragma once
+
+#include "engine/layout.hpp"
+#include "format/operation.hpp"
+#include "format/plan.hpp"
+
+namespace simdrop {
+
+// Each element has an index of its own, and the index steps by 1 along the last axis
+// (strided.cpp).
+void strided(const Plan& plan, const Operation& operation, DType dtype, const Walk& walk,
+             int threads);
+
+// Elements share bits, or the index steps by more (broadcast.cpp). n is the number of elements.
+void shared_or_stepped(const Plan& plan, const Operation& operation, DType dtype, const Walk& walk,
+                       u64 n, int threads);
+
+}  // namespace simdrop
