@@ -81,7 +81,7 @@ class Worker {
   Worker& operator=(const Worker&) = delete;
 
   // n elements of the inner dimension from element i of the whole on.
-  void run(u64 i, u64 n, const u8* x, u8* y, u64 bit) {
+  void use_run(u64 i, u64 n, const u8* x, u8* y, u64 bit) {
     const u64 j = i % length_;
     if (pattern_.period != 0 && pattern_.repeat == 1)
       tiled(j % pattern_.period, n, x, y, bit);
@@ -96,7 +96,7 @@ class Worker {
   }
 
  private:
-  void apply(const Bits& bits, const u8*& x, u8*& y) {
+  void compute(const Bits& bits, const u8*& x, u8*& y) {
     apply_(bits.words, bits.first, bits.n, operation_, x, step_[0], y, step_[1], traffic_);
     x += static_cast<i64>(bits.n) * step_[0];
     y += static_cast<i64>(bits.n) * step_[1];
@@ -105,7 +105,7 @@ class Worker {
   void own_bits(u64 n, const u8* x, u8* y, u64 bit) {
     while (n != 0) {
       const Bits bits = window_.get(bit, n);
-      apply(bits, x, y);
+      compute(bits, x, y);
       n -= bits.n;
       bit += bits.n;
     }
@@ -129,7 +129,7 @@ class Worker {
         tile.bits = written_;
         active_table().row_bits(plan_, tile);
       }
-      apply({written_, 0, m}, x, y);
+      compute({written_, 0, m}, x, y);
       n -= m;
       bit += m * step;
     }
@@ -164,7 +164,7 @@ class Worker {
       y += static_cast<i64>(n) * step_[1];
       return;
     }
-    for (; n != 0; n -= std::min(n, kGranule)) apply({ones_, 0, std::min(n, kGranule)}, x, y);
+    for (; n != 0; n -= std::min(n, kGranule)) compute({ones_, 0, std::min(n, kGranule)}, x, y);
   }
 
   // Dropped elements are written and never read.
@@ -186,7 +186,7 @@ class Worker {
       const u64 wanted = std::min((phase + n + r - 1) / r, kGranule / r);
       const Bits bits = window_.get(bit, wanted);
       const u64 m = std::min(n, spread(bits, r, phase, written_));
-      apply({written_, 0, m}, x, y);
+      compute({written_, 0, m}, x, y);
       n -= m;
       bit += bits.n;
     }
@@ -204,7 +204,7 @@ class Worker {
     }
     while (n != 0) {
       const u64 m = std::min(n, tiled_ - phase);
-      apply({written_, phase, m}, x, y);
+      compute({written_, phase, m}, x, y);
       n -= m;
       phase = 0;
     }
@@ -263,7 +263,8 @@ void shared_or_stepped(const Plan& plan, const Operation& operation, DType dtype
   parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 from, u64 to) {
     Worker worker(plan, end, operation, dtype, walk, loop, pattern, n);
     for_each_run(loop, from, to, [&](u64 i, u64 length, const Steps& at) {
-      worker.run(i, length, walk.x + at[0], walk.y + at[1], walk.first + static_cast<u64>(at[2]));
+      worker.use_run(i, length, walk.x + at[0], walk.y + at[1],
+                     walk.first + static_cast<u64>(at[2]));
     });
   });
 }

@@ -53,7 +53,7 @@ struct MaskBlock::Place {
 };
 
 // `n` units from one on, all within the axes of one call; `first` is their index in the mask.
-void MaskBlock::run(const Place& place, u64 first, u64 n) const {
+void MaskBlock::call(const Place& place, u64 first, u64 n) const {
   const u64 elements = n * unit_, bytes = elements * item_size(place.dtype);
   if (place.draw.threshold == kOne) {
     std::memset(place.y, 0, bytes);
@@ -110,7 +110,7 @@ void MaskBlock::apply(u64 begin, u64 end, Numbers numbers, const void* context, 
     const u64 n = std::min(end - begin, row - begin % row);
     place.x = x + begin * bytes;
     place.y = y + begin * bytes;
-    run(place, place.draw.offset + first + begin % row * axes_[outer_].step, n);
+    call(place, place.draw.offset + first + begin % row * axes_[outer_].step, n);
     begin += n;
   }
 }

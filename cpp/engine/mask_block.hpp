@@ -36,7 +36,7 @@ class MaskBlock {
 
  private:
   struct Place;
-  void run(const Place& place, u64 first, u64 n) const;
+  void call(const Place& place, u64 first, u64 n) const;
 
   std::array<BlockAxis, kMostDimensions + 1> axes_;
   std::size_t rank_ = 0;
