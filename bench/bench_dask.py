@@ -9,6 +9,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import dask.array as da
@@ -62,7 +63,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
         for _ in progress(range(2 if options.quick else 7), str):
             for name, make in contestants.items():
                 y = make().sum(dtype=np.float64)
-                taken[name].append(peak_memory(workers, lambda y=y: client.compute(y)))
+                taken[name].append(peak_memory(workers, partial(client.compute, y)))
     results = [
         result(f"{rows} x {columns}, sum", spread([seconds for seconds, _ in found]), contestant=name)
         for name, found in taken.items()
