@@ -191,9 +191,6 @@ void check_tiles(Checker& checker, const KernelTable& table, bool quick) {
         checker.tile(table, dtype, harness::kSources[number % std::size(harness::kSources)],
                      threshold, c.first, c.row_step, c.rows, c.columns, number % 3 * 16,
                      {0, offset, number % 2 == 0 ? Side::end : Side::start});
-        checker.rows(table, dtype, harness::kSources[number % std::size(harness::kSources)],
-                     threshold, c.first, c.row_step, c.rows, c.columns, number % 4 * 6,
-                     {0, offset, number % 2 == 0 ? Side::end : Side::start});
       }
   const Rectangle rows_only[] = {
       {2, 13000, 77, 13000},           // longer than two groups, one after another
@@ -206,14 +203,20 @@ void check_tiles(Checker& checker, const KernelTable& table, bool quick) {
       {60, 65, 3, 3},                  // overlap, as elements that share bits do
       {1, 20000, kStretch - 9000, 1},  // one row that spans two stretches
   };
-  for (const auto& c : rows_only)
-    for (const DType dtype : kDTypes)
-      for (const uint64_t threshold : {uint64_t{1} << 39, kTenth}) {
-        ++number;
-        checker.rows(table, dtype, harness::kSources[number % std::size(harness::kSources)],
-                     threshold, c.first, c.row_step, c.rows, c.columns, number % 3 * 4,
-                     {0, number * 8 % 64, number % 2 == 0 ? Side::end : Side::start});
-      }
+  // All types with the small ones; the others in turn.
+  for (const auto* list : {&cases[0], &rows_only[0]})
+    for (std::size_t k = 0; k < (list == cases ? std::size(cases) : std::size(rows_only)); ++k) {
+      const Rectangle& c = list[k];
+      const bool small = c.rows * c.columns <= 5000;
+      ++number;
+      for (const DType dtype : kDTypes)
+        if (small || static_cast<unsigned>(dtype) == number % std::size(kDTypes))
+          for (const uint64_t threshold : {uint64_t{1} << 39, kTenth})
+            if (small || threshold == kTenth || !quick)
+              checker.rows(table, dtype, harness::kSources[number % std::size(harness::kSources)],
+                           threshold, c.first, c.row_step, c.rows, c.columns, number % 4 * 6,
+                           {0, number * 8 % 64, number % 2 == 0 ? Side::end : Side::start});
+    }
   if (!quick)
     checker.tile(table, DType::f16, harness::kSources[1], kTenth, 11, 1000, simdrop::kTileRows, 2,
                  0, {0, 2, Side::end});  // as long as a tile

@@ -25,23 +25,28 @@ void Checker::rows(const simdrop::KernelTable& table, simdrop::DType dtype,
                            std::to_string(row_step) + " item " + std::to_string(item);
 
   std::vector<unsigned char> kept((rows * columns + 7) / 8, 0);
+  const auto keep = [&](std::uint64_t r, std::uint64_t c) {
+    const std::uint64_t bit = r * columns + c;
+    return kept[bit / 8] >> (bit % 8) & 1;
+  };
+  for (std::uint64_t r = 0, bit = 0; r < rows; ++r)
+    for (const std::uint64_t u : definition::uniforms(source, first + r * row_step, columns)) {
+      if (u >= threshold)
+        kept[bit / 8] = static_cast<unsigned char>(kept[bit / 8] | 1U << (bit % 8));
+      ++bit;
+    }
   // elements side by side, and with a gap after each
   for (const std::size_t step : {item, item + gap}) {
     const std::size_t pitch = columns * step + gap;
     const std::size_t bytes = pitch * (rows - 1) + (columns - 1) * step + item;
     std::vector<unsigned char> expected(bytes, 0xA5), input(bytes, 0xA5);
-    for (std::uint64_t r = 0; r < rows; ++r) {
-      const auto u = definition::uniforms(source, first + r * row_step, columns);
+    for (std::uint64_t r = 0; r < rows; ++r)
       for (std::uint64_t c = 0; c < columns; ++c) {
         const std::size_t at = r * pitch + c * step;
-        const std::uint64_t keep = u[c] >= threshold;
-        const std::uint64_t y = keep != 0 ? kTwo[d] : 0;
-        const std::uint64_t bit = r * columns + c;
-        kept[bit / 8] = static_cast<unsigned char>(kept[bit / 8] | keep << (bit % 8));
+        const std::uint64_t y = keep(r, c) != 0 ? kTwo[d] : 0;
         std::memcpy(input.data() + at, &kOne[d], item);
         std::memcpy(expected.data() + at, &y, item);
       }
-    }
     unsigned char* const memory = y_.place(bytes, places.y_offset, places.side);
     std::memcpy(memory, input.data(), bytes);
     const auto i = [](std::size_t n) { return static_cast<std::int64_t>(n); };
