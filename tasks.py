@@ -150,7 +150,7 @@ def cpp_debug() -> None:
     need("qemu-x86_64")
     # An AVX instruction outside its leaf file would die here of SIGILL.
     program = folder / "tests" / "cpp" / "kernel_harness"
-    run("qemu-x86_64", "-cpu", "Nehalem", program, "--quick", "--expect", "scalar")
+    run("qemu-x86_64", "-cpu", "Nehalem", program, "--quick", "--once", "--expect", "scalar")
 
 
 @task

@@ -283,17 +283,20 @@ Digests check_table(Checker& checker, const KernelTable& table, bool quick,
 }  // namespace
 
 int main(int argc, char** argv) {
-  bool quick = false, timing = false;
+  bool quick = false, once = false, timing = false;
   std::string expected;
   for (int a = 1; a < argc; ++a) {
     if (std::strcmp(argv[a], "--quick") == 0) {
       quick = true;
+    } else if (std::strcmp(argv[a], "--once") == 0) {  // not in every environment
+      once = true;
     } else if (std::strcmp(argv[a], "--time") == 0) {
       timing = true;
     } else if (std::strcmp(argv[a], "--expect") == 0 && a + 1 < argc) {
       expected = argv[++a];
     } else {
-      std::fprintf(stderr, "usage: %s [--quick] [--expect NAME,NAME,...] [--time]\n", argv[0]);
+      std::fprintf(stderr, "usage: %s [--quick] [--once] [--expect NAME,NAME,...] [--time]\n",
+                   argv[0]);
       return 2;
     }
   }
@@ -329,6 +332,8 @@ int main(int argc, char** argv) {
                 static_cast<unsigned long long>(found.kernels));
     agree(first, found);
     agree(first_quick, quick ? found : check_table(checker, *table, true, other_failures));
+    // What the minimal leaf proves is that the defaults are right, and those have no environment.
+    if (once || table == &simdrop::kMinimalTable) continue;
     // The caller's floating-point environment reaches no result, and the caller keeps it.
     for (const harness::Environment environment : harness::kEnvironments)
       agree(first_quick,
