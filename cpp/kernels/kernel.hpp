@@ -146,15 +146,8 @@ struct Kernels {
   }
 
   static constexpr KernelTable table(const char* name) {
-    static_assert(is_full(entries()));
-    KernelTable t = entries();
-    t.name = name;
-    return t;
-  }
-
- private:
-  static constexpr KernelTable entries() {
     KernelTable t{};
+    t.name = name;
     for_dtype<Half, DType::f16>(t);
     for_dtype<Bfloat, DType::bf16>(t);
     for_dtype<float, DType::f32>(t);
@@ -169,17 +162,7 @@ struct Kernels {
     return t;
   }
 
-  static constexpr bool is_full(const KernelTable& t) {
-    bool full = t.fill && t.fence && t.deviates && t.packed && t.bytes && t.row_bits && t.count;
-    for (int d = 0; d < kDTypes; ++d) {
-      for (int op = 0; op < kOps; ++op) full = full && t.dropout[op][d];
-      for (int op = 0; op < kPlainOps; ++op)
-        full = full && t.apply[op][d] && t.tile[op][d] && t.rows[op][d];
-      for (int kind = 0; kind < kNoises; ++kind) full = full && t.noise[kind][d];
-    }
-    return full;
-  }
-
+ private:
   template <class T, DType kDType>
   static constexpr void for_dtype(KernelTable& t) {
     static_assert(sizeof(T) == item_size(kDType));
