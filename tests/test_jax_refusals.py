@@ -180,3 +180,9 @@ def test_the_handler_refuses_what_only_a_mistake_can_send(call: Callable[[], Any
     np.testing.assert_array_equal(
         handler(X, NUMBERS, steps=STEPS), simdrop.Mask((2, 3), 0.5, seed=1).apply(np.ones((2, 3)))
     )
+
+
+def test_a_window_that_runs_backwards_beside_a_spec() -> None:
+    mask = simdrop.Mask(8, 0.5, seed=1)[::-1]
+    with pytest.raises(ValueError, match=r"mask: got .*steps=\(-1,\).*accepted beside spec"):
+        sj.apply(mask, jnp.ones(8), spec=P(None))

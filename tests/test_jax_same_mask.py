@@ -159,3 +159,25 @@ def test_windows(isa: str) -> None:
         numbers = sj.mask_numbers(0.3, key(), offset=9).reshape((1,) * rank + (8,))
         y = _primitive._foreign((jnp.asarray(x[part]), numbers, jnp.array(begin, jnp.uint32)), tuple(steps), False)
         same(y, np.ascontiguousarray(expected), (case, whole, noise, part))
+
+
+WINDOWS: dict[str, Callable[[Any], Any]] = {
+    "rows": lambda a: a[1:4],
+    "columns": lambda a: a[..., 2:9],
+    "every second": lambda a: a[..., ::2],
+    "backwards": lambda a: a[::-1, ::-2, ::-1],
+    "transposed": lambda a: a.T,
+    "one column": lambda a: a[:, 3],
+}
+
+
+@pytest.mark.parametrize("noise_shape", [None, (None, 1, None)], ids=str)
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS.keys())
+def test_a_window_of_a_mask(window: Callable[[Any], Any], noise_shape: Any, isa: str) -> None:
+    del isa
+    x = values(SHAPE)
+    mask = simdrop.Mask(SHAPE, 0.3, seed=SEED, offset=70, noise_shape=noise_shape)
+    expected = np.ascontiguousarray(window(mask.apply(x)))
+    piece = jnp.asarray(np.ascontiguousarray(window(x)))
+    for form in (sj.apply, jax.jit(sj.apply, static_argnums=0)):
+        same(form(window(mask), piece), expected, "a window")

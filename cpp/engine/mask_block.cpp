@@ -26,17 +26,8 @@ void MaskBlock::add(const BlockAxis& axis) {
 
 void MaskBlock::finish() {
   if (size_ == 0) return;
-  // The longest end of the axes that is numbered as an array of its own.
-  outer_ = rank_;
-  u64 expected = 1;
-  for (; outer_ > 0; --outer_) {
-    const BlockAxis& axis = axes_[outer_ - 1];
-    if (axis.number_step != 0 || (axis.step != 0 && axis.step != expected)) break;
-    if (axis.step == 0)
-      shares_ = true;
-    else
-      expected *= static_cast<u64>(axis.length);
-  }
+  // The longest end of the axes that has one mask.
+  for (outer_ = rank_; outer_ > 0 && axes_[outer_ - 1].number_step == 0;) --outer_;
   if (outer_ == rank_) axes_[rank_++] = {1, 1, 0};
   for (std::size_t d = outer_ + 1; d < rank_; ++d) unit_ *= static_cast<u64>(axes_[d].length);
   units_ = size_ / unit_;
@@ -59,12 +50,12 @@ void MaskBlock::call(const Place& place, u64 first, u64 n) const {
     std::memset(place.y, 0, bytes);
   } else if (place.draw.threshold == 0) {
     if (place.x != place.y) std::memcpy(place.y, place.x, bytes);
-  } else if (!shares_) {
+  } else if (outer_ + 1 == rank_ && axes_[outer_].step == 1) {
     active_table().dropout[static_cast<int>(Op::scale)][static_cast<int>(place.dtype)](
         place.plan, first, place.operation, place.x, place.y, elements, place.traffic);
   } else {
     View x, y;
-    std::vector<i64> steps;
+    std::vector<i64> steps;  // a window of the mask
     x.dtype = y.dtype = place.dtype;
     x.data = const_cast<u8*>(place.x);
     y.data = place.y;

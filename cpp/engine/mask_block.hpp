@@ -22,8 +22,7 @@ class MaskBlock {
   // To be called after the last axis.
   void finish();
 
-  // Elements that are numbered one after another, or that belong together because they share bits.
-  // Work may be cut between any two of them.
+  // What lies along the outermost of the axes that have one mask. Work may be cut between any two.
   u64 units() const { return units_; }
   u64 unit_elements() const { return unit_; }
 
@@ -41,7 +40,6 @@ class MaskBlock {
   std::array<BlockAxis, kMostDimensions + 1> axes_;
   std::size_t rank_ = 0;
   std::size_t outer_ = 0;  // the axes before this one are walked, those from here on are one call
-  bool shares_ = false;    // whether elements of one call share bits
   u64 units_ = 0, unit_ = 1, size_ = 1;
 };
 

@@ -33,6 +33,11 @@ def of_noise(shape: tuple[int, ...], noise_shape: tuple[int, ...]) -> tuple[int,
     return tuple(0 if n == 1 else step for n, step in zip(noise_shape, c_order(noise_shape), strict=True))
 
 
+def steps_of(shape: tuple[int, ...], noise_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the same steps, those of C order included."""
+    return of_noise(shape, noise_shape) or c_order(shape)
+
+
 def canonical(shape: tuple[int, ...], steps: tuple[int, ...]) -> tuple[int, ...] | None:
     """Return one of the steps that mean the same, so that equal windows are equal numbers; None is C order."""
     plain = c_order(shape)

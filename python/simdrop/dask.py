@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["apply", "backward", "drop_path", "dropout"]
 
-_DTYPES = ("float16", "bfloat16", "float32", "float64")
-
 
 @overload
 def dropout(
@@ -246,8 +244,8 @@ def _require(x: Any, name: str) -> None:
     """Refuse what is no Dask array that can be served."""
     if not isinstance(x, da.Array):
         raise TypeError(f"{name}: got {_core.shown(x)} ({type(x).__name__}); accepted: a dask.array.Array")
-    if x.dtype.name not in _DTYPES or not x.dtype.isnative:
-        raise TypeError(f"{name}: got dtype {x.dtype}; accepted: {', '.join(_DTYPES)}")
+    if x.dtype.name not in _core.DTYPES or not x.dtype.isnative:
+        raise TypeError(f"{name}: got dtype {x.dtype}; accepted: {', '.join(_core.DTYPES)}")
     if any(math.isnan(n) for lengths in x.chunks for n in lengths):
         raise ValueError(
             f"{name}: got chunks of unknown sizes, shape {x.shape}; accepted: known sizes, such as those of "

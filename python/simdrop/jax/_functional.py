@@ -14,9 +14,9 @@ from jax.sharding import PartitionSpec
 from simdrop import _core
 from simdrop._mask import Mask
 from simdrop._shapes import Dims, NoiseShape, as_noise_shape
+from simdrop._windows import steps_of
 from simdrop.jax import _keys, _primitive
 
-_DTYPES = ("float16", "bfloat16", "float32", "float64")
 _INDICES = 1 << _core.INDEX_BITS
 
 
@@ -92,7 +92,7 @@ def dropout(
     whole, names = _whole(x.shape, spec)
     bits = as_noise_shape(whole, noise_shape, broadcast_dims)
     numbers = (_keys.of_key(key), _offset(offset, bits), threshold)
-    return _run(x, numbers, bits, whole, names, in_place)
+    return _run(x, numbers, steps_of(whole, bits), names, in_place)
 
 
 def apply(
@@ -137,13 +137,19 @@ def apply(
             raise ValueError(f"x: got shape {whole}; accepted: that of the mask, {mask.shape}")
         if noise_shape is not None or broadcast_dims != ():
             raise ValueError("noise_shape, broadcast_dims: got one beside a Mask; accepted: that of the Mask itself")
+        if back := tuple(d for d, step in enumerate(mask.steps) if step < 0):
+            if spec is not None:
+                raise ValueError(f"mask: got {mask}, which runs backwards; accepted beside spec: steps of 0 and above")
+            ahead = mask[tuple(slice(None, None, -1 if d in back else 1) for d in range(mask.ndim))]
+            return jnp.flip(apply(ahead, jnp.flip(x, back), in_place=in_place), back)
         numbers = [_keys.words(n) for n in (mask.seed, mask.stream, mask.offset, mask.threshold)]
-        return _run(x, tuple(numbers), mask.noise_shape, whole, names, in_place)
+        return _run(x, tuple(numbers), mask.steps, names, in_place)
     if not isinstance(mask, jax.Array | np.ndarray):
         raise TypeError(f"mask: got {type(mask).__name__}; accepted: a simdrop.Mask, or what mask_numbers returns")
     if mask.dtype != np.uint32 or mask.shape != (_primitive.WORDS,):
         raise TypeError(f"mask: got {mask.dtype} of shape {mask.shape}; accepted: uint32 of shape (8,)")
-    return _run(x, (mask,), as_noise_shape(whole, noise_shape, broadcast_dims), whole, names, in_place)
+    bits = as_noise_shape(whole, noise_shape, broadcast_dims)
+    return _run(x, (mask,), steps_of(whole, bits), names, in_place)
 
 
 def mask_numbers(p: Any, key: Any, *, offset: Any = 0) -> Any:
@@ -177,10 +183,10 @@ def mask_numbers(p: Any, key: Any, *, offset: Any = 0) -> Any:
 def _array(x: Any) -> jax.Array:
     """Return `x` as an array of JAX; refuse what has no dropout, before JAX converts it."""
     if not isinstance(x, jax.Array | np.ndarray | np.floating | float):
-        raise TypeError(f"x: got {type(x).__name__}; accepted: an array of {', '.join(_DTYPES)}")
+        raise TypeError(f"x: got {type(x).__name__}; accepted: an array of {', '.join(_core.DTYPES)}")
     dtype = str(getattr(x, "dtype", "float32"))
-    if dtype not in _DTYPES:
-        raise TypeError(f"x: got {dtype}; accepted: {', '.join(_DTYPES)}")
+    if dtype not in _core.DTYPES:
+        raise TypeError(f"x: got {dtype}; accepted: {', '.join(_core.DTYPES)}")
     return jnp.asarray(x)
 
 
@@ -206,36 +212,29 @@ def _whole(shape: tuple[int, ...], spec: PartitionSpec | None) -> tuple[tuple[in
 def _run(
     x: Any,
     numbers: tuple[Any, ...],
-    bits: tuple[int, ...],
-    whole: tuple[int, ...],
+    steps: tuple[int, ...],
     names: tuple[tuple[Any, ...], ...],
     in_place: bool,
 ) -> Any:
     # Outside of all transformations one compiled call is faster than a few operations one by one.
     traced = any(names) or any(_keys.is_traced(value) for value in (x, *numbers))
-    return (_operate if traced else _compiled)(x, numbers, bits, whole, names, in_place)
+    return (_operate if traced else _compiled)(x, numbers, steps, names, in_place)
 
 
 def _operate(
     x: Any,
     numbers: tuple[Any, ...],
-    bits: tuple[int, ...],
-    whole: tuple[int, ...],
+    steps: tuple[int, ...],
     names: tuple[tuple[Any, ...], ...],
     in_place: bool,
 ) -> Any:
-    """Apply the mask with these bits (1 where they are shared) to an array, or to the part of it on each device."""
-    steps, size = [0] * len(whole), 1
-    for d in reversed(range(len(whole))):
-        if bits[d] > 1:
-            steps[d] = size
-        size *= bits[d]
+    """Apply the mask with these steps of its index to an array, or to the part of it on each device."""
     starts = None
     if any(names):
         places = [jax.lax.axis_index(axes) if axes else 0 for axes in names]
         starts = jnp.stack([jnp.uint32(at) * jnp.uint32(n) for at, n in zip(places, x.shape, strict=True)])
     joined = jnp.concatenate(numbers).reshape((1,) * x.ndim + (_primitive.WORDS,))
-    return _primitive.apply(x, joined, starts, tuple(steps), in_place)
+    return _primitive.apply(x, joined, starts, steps, in_place)
 
 
-_compiled = functools.partial(jax.jit, static_argnums=(2, 3, 4, 5))(_operate)
+_compiled = functools.partial(jax.jit, static_argnums=(2, 3, 4))(_operate)

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from simdrop import _core
-from simdrop._windows import c_order, of_noise
+from simdrop._windows import steps_of
 
 # The dispatch keys of a tensor name everything that is special about it: the device, sparse and quantized layouts,
 # subclasses with a dispatch of their own (FakeTensor among them), functorch's wrappers, lazy negation and
@@ -128,8 +128,7 @@ def _fill(source: Tensor, y: Tensor, draw: AnyDraw) -> None:
     shape, mask, strides = y.shape, draw.shape, y.stride()
     order = sorted(range(y.dim()), key=lambda d: -strides[d])  # of memory
     whole, bits = tuple(shape[d] for d in order), tuple(mask[d] for d in order)
-    steps = of_noise(whole, bits) or c_order(whole)
-    _run_window(read, y.data_ptr(), whole, steps, CODES[y.dtype], _threads(), *draw.draw)
+    _run_window(read, y.data_ptr(), whole, steps_of(whole, bits), CODES[y.dtype], _threads(), *draw.draw)
 
 
 def drop_part(x: Tensor, y: Tensor, draw: Draw, offset: int) -> None:
