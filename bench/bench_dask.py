@@ -6,6 +6,7 @@ Run `python bench/bench_dask.py --help` for the options and see README.md in thi
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
-        workers = [psutil.Process(pid) for pid in client.run(lambda: __import__("os").getpid()).values()]
+        workers = [psutil.Process(pid) for pid in client.run(os.getpid).values()]
         x = da.ones((rows, columns), chunks=(chunk, columns), dtype=np.float32)
 
         def ours() -> Any:

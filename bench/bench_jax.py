@@ -20,8 +20,7 @@ import simdrop
 from jax_models import SIDES, encoder, forward, forward_backward, saved_bytes
 from machine import count_name, usable_cpus
 from plots import plot_jax
-from report import Result, WrongAnswerError, conduct, progress, read_options, result, table, targets_table, value_name
-from rich.table import Table
+from report import Result, WrongAnswerError, conduct, progress, read_options, result, sides_tables
 from timing import SETTLE_SECONDS, Statement, alternate, paired_ratio, spread
 
 SIZES = ("4Ki", "16Ki", "64Ki", "256Ki", "1Mi", "4Mi", "16Mi")
@@ -106,17 +105,6 @@ def steps(sequence: int, options: argparse.Namespace) -> Iterator[Result]:
         yield judged(f"{case}/{what}", spread([cost]), unit="percent", **fields)
 
 
-def tables(content: dict[str, Any]) -> list[Table]:
-    """Return the times of all sides, and the comparisons with their targets."""
-    names = ("JAX", "simdrop", "no dropout", "multiply")
-    cases: dict[str, dict[str, float]] = {}
-    for r in content["results"]:
-        if r["measure"]["unit"] == "s":
-            cases.setdefault(r["case"], {})[r["contestant"]] = r["measure"]["median"]
-    rows = [(case, *(value_name(took[n], "s") if n in took else "" for n in names)) for case, took in cases.items()]
-    return [table("Time of a call or of a training step", ("case", *names), rows), targets_table(content)]
-
-
 def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
     """Run everything."""
     # Brings the allocator to where any training process has it; see settle_allocator in bench_torch.py.
@@ -139,7 +127,13 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit code is 1 when a side gave a wrong answer."""
     options = read_options(__doc__, words, sizes=SIZES, quick_sizes=("4Ki", "64Ki"), seconds=1, threads=usable_cpus())
-    return conduct("jax", options, lambda out: measure(options), tables=tables, draw=plot_jax)
+    return conduct(
+        "jax",
+        options,
+        lambda out: measure(options),
+        tables=partial(sides_tables, names=("JAX", "simdrop", "no dropout", "multiply")),
+        draw=plot_jax,
+    )
 
 
 if __name__ == "__main__":

@@ -21,8 +21,7 @@ import torch.nn.functional as F
 import torch_compiled
 from machine import count_name, usable_cpus
 from plots import plot_torch
-from report import Result, WrongAnswerError, conduct, progress, read_options, result, table, targets_table, value_name
-from rich.table import Table
+from report import Result, WrongAnswerError, conduct, progress, read_options, result, sides_tables
 from timing import SETTLE_SECONDS, Statement, alternate, paired_ratio, spread
 from torch_models import P, Step, Switch, encoder, gpt, loss_curve, mlp, saved_bytes
 
@@ -143,17 +142,6 @@ def training(options: argparse.Namespace, switch: Switch) -> tuple[list[Result],
     ], {"epochs": epochs, "seeds": seeds, "curves": curves}
 
 
-def tables(content: dict[str, Any]) -> list[Table]:
-    """Return the times of all sides, and the comparisons with their targets."""
-    names = ("PyTorch", "simdrop", "no dropout")
-    cases: dict[str, dict[str, float]] = {}
-    for r in content["results"]:
-        if r["measure"]["unit"] == "s":
-            cases.setdefault(r["case"], {})[r["contestant"]] = r["measure"]["median"]
-    rows = [(case, *(value_name(took[n], "s") if n in took else "" for n in names)) for case, took in cases.items()]
-    return [table("Time of a call or of a training step", ("case", *names), rows), targets_table(content)]
-
-
 def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
     """Run everything; PyTorch's own dropout is back afterwards."""
     torch.set_num_threads(options.threads)
@@ -189,7 +177,13 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit code is 1 when a side gave a wrong answer."""
     quick = ("1Ki", "64Ki")
     options = read_options(__doc__, words, sizes=SIZES, quick_sizes=quick, seconds=1, threads=usable_cpus())
-    return conduct("torch", options, lambda out: measure(options), tables=tables, draw=plot_torch)
+    return conduct(
+        "torch",
+        options,
+        lambda out: measure(options),
+        tables=partial(sides_tables, names=("PyTorch", "simdrop", "no dropout")),
+        draw=plot_torch,
+    )
 
 
 if __name__ == "__main__":

@@ -294,7 +294,16 @@ def plot_jax(content: dict[str, Any], folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
+    from plot_windows import plot_windows  # it imports this module
+
     results = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "bench" / "results"
-    for name, plot in {"dropout": plot_dropout, "limit": plot_limit, "torch": plot_torch, "jax": plot_jax}.items():
+    kinds = {
+        "dropout": plot_dropout,
+        "limit": plot_limit,
+        "torch": plot_torch,
+        "jax": plot_jax,
+        "windows": plot_windows,
+    }
+    for name, plot in kinds.items():
         for picture in plot(json.loads((results / f"{name}.json").read_text()), results):
             print(f"wrote {picture}")

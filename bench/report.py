@@ -208,3 +208,13 @@ def targets_table(content: dict[str, Any]) -> Table:
         )
     columns = ("case", "against", "target", "measured", "quartiles", "G elem/s", "GB/s", "")
     return table("Targets and what was measured", columns, rows, left=2)
+
+
+def sides_tables(content: dict[str, Any], names: Sequence[str]) -> list[Table]:
+    """Return the times of all sides of a comparison, and the comparisons with their targets."""
+    cases: dict[str, dict[str, float]] = {}
+    for r in content["results"]:
+        if r["measure"]["unit"] == "s":
+            cases.setdefault(r["case"], {})[r["contestant"]] = r["measure"]["median"]
+    rows = [(case, *(value_name(took[n], "s") if n in took else "" for n in names)) for case, took in cases.items()]
+    return [table("Time of a call or of a training step", ("case", *names), rows), targets_table(content)]

@@ -110,6 +110,27 @@ std::vector<i64> lengths(const char* name, const py::tuple& shape) {
   return result;
 }
 
+u64 elements_of(const char* name, const std::vector<i64>& shape) {
+  constexpr u64 kMost = u64{1} << kIndexBits;
+  const auto require = [&](bool holds, i64 length, const char* accepted) {
+    if (!holds)
+      throw py::value_error(std::string(name) + ": got " + std::to_string(length) +
+                            "; accepted: " + accepted);
+  };
+  bool empty = false;
+  for (const i64 length : shape) {
+    require(length >= 0, length, "0 and above");
+    empty = empty || length == 0;
+  }
+  if (empty) return 0;
+  u64 n = 1;
+  for (const i64 length : shape) {
+    require(static_cast<u64>(length) <= kMost / n, length, "2^58 elements at the most");
+    n *= static_cast<u64>(length);
+  }
+  return n;
+}
+
 std::vector<i64> index_steps(const py::object& steps, const std::vector<i64>& shape, u64 offset,
                              u64 indices) {
   std::vector<i64> result;

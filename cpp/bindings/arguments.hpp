@@ -28,6 +28,10 @@ std::string shown(pybind11::handle value);
 // The lengths of a shape, each from 0 to 2^58.
 std::vector<i64> lengths(const char* name, const pybind11::tuple& shape);
 
+// How many elements a shape has: lengths of 0 and above, at most 2^58 in all. Errors call it
+// `name`.
+u64 elements_of(const char* name, const std::vector<i64>& shape);
+
 // The steps of a mask's index along the dimensions of `shape`, each between -2^58 and 2^58. Those
 // of None are C order's. With them no index of the mask leaves 0 to `indices` - 1: an error calls
 // the offset so.

@@ -25,24 +25,12 @@ struct Numbers {
   Numbers(const py::tuple& of, const py::object& p, const py::object& seed,
           const py::object& stream, const py::object& start, const py::object& apart)
       : shape(lengths("shape", of)),
-        n(size_of(shape)),
+        n(elements_of("shape", shape)),
         offset(unsigned_integer("offset", start, apart.is_none() ? kIndices - n : kIndices)),
         steps(index_steps(apart, shape, offset, kIndices)),
         window(!apart.is_none()),
         plan(mask_plan(threshold_of(probability(p)), unsigned_integer("seed", seed, kLast),
                        unsigned_integer("stream", stream, kLast))) {}
-
-  static u64 size_of(const std::vector<i64>& shape) {
-    u64 n = 1;
-    for (const i64 length : shape)
-      if (length == 0) return 0;
-    for (const i64 length : shape) {
-      if (static_cast<u64>(length) > kIndices / n)
-        throw py::value_error("shape: accepted: at most 2^58 elements");
-      n *= static_cast<u64>(length);
-    }
-    return n;
-  }
 };
 
 py::array keep_bytes(const py::tuple& shape, const py::object& p, const py::object& seed,

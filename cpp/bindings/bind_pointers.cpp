@@ -41,21 +41,6 @@ void require(bool holds, const char* name, T got, const char* accepted) {
                           "; accepted: " + accepted);
 }
 
-u64 checked_size(const char* name, const std::vector<i64>& shape) {
-  constexpr u64 kMost = u64{1} << kIndexBits;
-  u64 n = 1;
-  bool empty = false;
-  for (const i64 length : shape) {
-    require(length >= 0, name, length, "0 and above");
-    empty = empty || length == 0;
-    if (!empty) {
-      require(static_cast<u64>(length) <= kMost / n, name, length, "2^58 elements at the most");
-      n *= static_cast<u64>(length);
-    }
-  }
-  return empty ? 0 : n;
-}
-
 // y = keep ? x * scale + shift : dropped for dense elements; scale 0 stands for 1 / q. The same
 // address twice is in place; any other overlap is the caller's error. Uses at most `threads`
 // threads. The first element takes the bit at `offset`, the others follow in C order or, if `steps`
@@ -67,7 +52,7 @@ void dropout_at(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shap
   require(dtype >= 0 && dtype < kDTypes, "dtype", dtype, "0 to 3");
   require(threads >= 1, "threads", threads, "1 and above");
   require(shape.size() <= kMostDimensions, "shape", shape.size(), "64 dimensions at the most");
-  const u64 n = checked_size(steps.is_none() ? "n" : "shape", shape);
+  const u64 n = elements_of(steps.is_none() ? "n" : "shape", shape);
   constexpr u64 kIndices = u64{1} << kIndexBits;
   require(offset <= kIndices - (steps.is_none() ? n : 0), "offset", offset, "indices below 2^58");
   const std::vector<i64> apart = index_steps(steps, shape, offset, kIndices);

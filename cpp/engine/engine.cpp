@@ -26,6 +26,18 @@ void contiguous(const Plan& plan, u64 first, DType dtype, const Operation& opera
   });
 }
 
+void dropout_along(const Draw& draw, const Operation& operation, DType dtype, const Walk& walk,
+                   u64 n, int threads) {
+  const Plan plan = mask_plan(draw.threshold, draw.seed, draw.stream);
+  const bool in_order = walk.loop.steps.back()[2] == 1;
+  if (in_order && walk.loop.is_dense(item_size(dtype)))
+    contiguous(plan, walk.first, dtype, operation, walk.x, walk.y, n, threads);
+  else if (in_order && !walk.shares_bits())
+    strided(plan, operation, dtype, walk, n, threads);
+  else
+    shared_or_stepped(plan, operation, dtype, walk, n, threads);
+}
+
 }  // namespace
 
 bool copy_or_clear(u64 threshold, const Operation& operation, const View& x, const View& y,
@@ -58,30 +70,18 @@ bool copy_or_clear(u64 threshold, const Operation& operation, const View& x, con
 
 void dropout(const Draw& draw, const Operation& operation, const View& x, const View& y,
              int threads) {
-  const u64 n = x.size();
-  if (n == 0 || copy_or_clear(draw.threshold, operation, x, y, threads)) return;
+  if (x.size() == 0 || copy_or_clear(draw.threshold, operation, x, y, threads)) return;
   Walk walk{merged_loop(x, y), static_cast<const u8*>(x.data), static_cast<u8*>(y.data),
             draw.offset};
   number_in_order(walk.loop);
-  const Plan plan = mask_plan(draw.threshold, draw.seed, draw.stream);
-  if (walk.loop.is_dense(item_size(x.dtype)))
-    contiguous(plan, draw.offset, x.dtype, operation, walk.x, walk.y, n, threads);
-  else
-    strided(plan, operation, x.dtype, walk, threads);
+  dropout_along(draw, operation, x.dtype, walk, x.size(), threads);
 }
 
 void dropout_window(const Draw& draw, const Operation& operation, const View& x, const View& y,
                     const std::vector<i64>& index_steps, int threads) {
-  const u64 n = x.size();
-  if (n == 0 || copy_or_clear(draw.threshold, operation, x, y, threads)) return;
-  const Walk walk = window_walk(x, y, index_steps, draw.offset);
-  const Plan plan = mask_plan(draw.threshold, draw.seed, draw.stream);
-  if (walk.loop.is_dense(item_size(x.dtype)) && walk.loop.steps[0][2] == 1)
-    contiguous(plan, walk.first, x.dtype, operation, walk.x, walk.y, n, threads);
-  else if (walk.loop.steps.back()[2] == 1 && !walk.shares_bits())
-    strided(plan, operation, x.dtype, walk, threads);
-  else
-    shared_or_stepped(plan, operation, x.dtype, walk, n, threads);
+  if (x.size() == 0 || copy_or_clear(draw.threshold, operation, x, y, threads)) return;
+  dropout_along(draw, operation, x.dtype, window_walk(x, y, index_steps, draw.offset), x.size(),
+                threads);
 }
 
 int worthwhile_threads(u64 n, int threads) {

@@ -179,10 +179,8 @@ std::size_t best_axis(const Loop& loop) {
 
 }  // namespace
 
-void strided(const Plan& plan, const Operation& operation, DType dtype, const Walk& walk,
+void strided(const Plan& plan, const Operation& operation, DType dtype, const Walk& walk, u64 n,
              int threads) {
-  u64 n = 1;
-  for (const i64 length : walk.loop.shape) n *= static_cast<u64>(length);
   const Call call{plan, operation, dtype, walk, n, threads};
   const std::size_t axis = best_axis(walk.loop);
   if (axis == walk.loop.shape.size() - 1)

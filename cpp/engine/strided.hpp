@@ -1,4 +1,5 @@
-// The ways of a call whose memory is not one stretch in the mask's order (engine.cpp chooses).
+// The ways of a call on n elements whose memory is not one stretch in the mask's order (engine.cpp
+// chooses).
 #pragma once
 
 #include "engine/layout.hpp"
@@ -9,10 +10,10 @@ namespace simdrop {
 
 // Each element has an index of its own, and the index steps by 1 along the last axis
 // (strided.cpp).
-void strided(const Plan& plan, const Operation& operation, DType dtype, const Walk& walk,
+void strided(const Plan& plan, const Operation& operation, DType dtype, const Walk& walk, u64 n,
              int threads);
 
-// Elements share bits, or the index steps by more (broadcast.cpp). n is the number of elements.
+// Elements share bits, or the index steps by more (broadcast.cpp).
 void shared_or_stepped(const Plan& plan, const Operation& operation, DType dtype, const Walk& walk,
                        u64 n, int threads);
 

@@ -44,7 +44,7 @@ class ArrayRows {
     if (row_bytes >= ahead) {
       row_bytes_ = row_bytes;
       jump_ = tile.x_row - row_bytes;
-    } else if (row_bytes > 0) {
+    } else {
       jump_ = (ahead + row_bytes - 1) / row_bytes * tile.x_row - ahead;
     }
   }

@@ -11,6 +11,12 @@
 
 namespace harness {
 
+// What rectangles are checked with: all elements are 1, scaled by 2, so that what is kept, dropped
+// or not written differs in every type. (The smallest normal numbers of each would hide in others.)
+inline constexpr std::uint64_t kOneBits[] = {0x3C00, 0x3F80, 0x3F800000, 0x3FF0000000000000};
+inline constexpr std::uint64_t kTwoBits[] = {0x4000, 0x4000, 0x40000000, 0x4000000000000000};
+inline constexpr std::size_t kItemBytes[] = {2, 2, 4, 8};
+
 // Every entry of the table has a check below or in family.cpp. Whoever adds an entry adds one, and
 // counts it here.
 inline constexpr std::size_t kEntries =

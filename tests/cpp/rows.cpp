@@ -10,12 +10,8 @@ void Checker::rows(const simdrop::KernelTable& table, simdrop::DType dtype,
                    const definition::Source& source, std::uint64_t threshold, std::uint64_t first,
                    std::uint64_t row_step, std::uint64_t rows, std::uint64_t columns,
                    std::size_t gap, Places places) {
-  // All elements are 1, scaled by 2: what is kept, dropped or not written differs in every type.
-  constexpr std::uint64_t kOne[] = {0x3C00, 0x3F80, 0x3F800000, 0x3FF0000000000000};
-  constexpr std::uint64_t kTwo[] = {0x4000, 0x4000, 0x40000000, 0x4000000000000000};
-  constexpr std::size_t kItem[] = {2, 2, 4, 8};
   const auto d = static_cast<std::size_t>(dtype);
-  const std::size_t item = kItem[d];
+  const std::size_t item = kItemBytes[d];
   const simdrop::Plan plan = simdrop::mask_plan(threshold, source.seed, source.stream);
   simdrop::Operation twice;
   twice.scale = 2.0;
@@ -43,8 +39,8 @@ void Checker::rows(const simdrop::KernelTable& table, simdrop::DType dtype,
     for (std::uint64_t r = 0; r < rows; ++r)
       for (std::uint64_t c = 0; c < columns; ++c) {
         const std::size_t at = r * pitch + c * step;
-        const std::uint64_t y = keep(r, c) != 0 ? kTwo[d] : 0;
-        std::memcpy(input.data() + at, &kOne[d], item);
+        const std::uint64_t y = keep(r, c) != 0 ? kTwoBits[d] : 0;
+        std::memcpy(input.data() + at, &kOneBits[d], item);
         std::memcpy(expected.data() + at, &y, item);
       }
     unsigned char* const memory = y_.place(bytes, places.y_offset, places.side);

@@ -10,12 +10,8 @@ void Checker::tile(const simdrop::KernelTable& table, simdrop::DType dtype,
                    const definition::Source& source, std::uint64_t threshold, std::uint64_t first,
                    std::uint64_t row_step, std::uint64_t rows, std::uint64_t columns,
                    std::size_t gap, Places places) {
-  // The smallest normal numbers of each type would hide in others: all elements are 1, scaled by 2.
-  constexpr std::uint64_t kOne[] = {0x3C00, 0x3F80, 0x3F800000, 0x3FF0000000000000};
-  constexpr std::uint64_t kTwo[] = {0x4000, 0x4000, 0x40000000, 0x4000000000000000};
-  constexpr std::size_t kItem[] = {2, 2, 4, 8};
   const auto d = static_cast<std::size_t>(dtype);
-  const std::size_t item = kItem[d];
+  const std::size_t item = kItemBytes[d];
   const std::size_t pitch = rows * item + gap;
   const std::size_t bytes = pitch * columns - gap;
 
@@ -24,8 +20,8 @@ void Checker::tile(const simdrop::KernelTable& table, simdrop::DType dtype,
     const auto u = definition::uniforms(source, first + r * row_step, columns);
     for (std::uint64_t c = 0; c < columns; ++c) {
       const std::size_t at = c * pitch + r * item;
-      const std::uint64_t y = u[c] >= threshold ? kTwo[d] : 0;
-      std::memcpy(input.data() + at, &kOne[d], item);
+      const std::uint64_t y = u[c] >= threshold ? kTwoBits[d] : 0;
+      std::memcpy(input.data() + at, &kOneBits[d], item);
       std::memcpy(expected.data() + at, &y, item);
     }
   }
