@@ -123,7 +123,7 @@ class Mask:
             _core.unsigned_integer("offset", offset, _INDICES - (size if apart is None else bool(size))),
         )
         if apart is not None:
-            apart = _checked_steps(lengths, apart, numbers[3])
+            apart = _windows.checked(lengths, apart, numbers[3])
         object.__setattr__(self, "_shape", lengths)
         object.__setattr__(self, "_steps", apart)
         object.__setattr__(self, "_numbers", numbers)
@@ -349,14 +349,7 @@ class Mask:
         >>> simdrop.Mask((2, 4), 0.5, seed=42).ravel()[3:6]
         simdrop.Mask((3,), 0.5, seed=42, stream=0, offset=3)
         """
-        if self._steps is None:
-            return self._window((self.size,), None, 0)
-        if self.size and self.ndim:  # a part whose elements follow one another at even steps
-            step = self._steps[-1]
-            even = tuple(step * own for own in _windows.c_order(self._shape))
-            if even == tuple(own if n == 1 else s for n, own, s in zip(self._shape, even, self._steps, strict=True)):
-                return self._window((self.size,), (step,), 0)
-        raise ValueError(f"ravel: got a mask of shape {self._shape} and steps {self._steps}; accepted: even steps")
+        return self._window((self.size,), _windows.raveled(self._shape, self._steps), 0)
 
     def transpose(self, *axes: SupportsIndex | Sequence[SupportsIndex] | None) -> Mask:
         """Return the mask of ``x.transpose(*axes)``; without axes their order is reversed.
@@ -451,18 +444,6 @@ class Mask:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Mask.__init__(self, **state)
-
-
-def _checked_steps(shape: tuple[int, ...], steps: tuple[int, ...], offset: int) -> tuple[int, ...] | None:
-    """Return the steps of a mask in their one form, if no index leaves the format."""
-    if 0 not in shape:
-        low, high = _windows.reach(shape, steps, offset)
-        if low < 0 or high >= _INDICES:
-            raise ValueError(
-                f"steps: got {steps} for shape {shape} and offset {offset}, indices {low} to {high}; "
-                "accepted: indices from 0 to 2**58 - 1"
-            )
-    return _windows.canonical(shape, steps)
 
 
 def _from_numbers(shape: tuple[int, ...], p: float, seed: int, stream: int, offset: int) -> Mask:

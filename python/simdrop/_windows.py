@@ -60,10 +60,28 @@ def as_steps(steps: object, shape: tuple[int, ...]) -> tuple[int, ...]:
     return given
 
 
-def reach(shape: tuple[int, ...], steps: tuple[int, ...], offset: int) -> tuple[int, int]:
-    """Return the lowest and the highest index of a window that is not empty."""
-    ways = [(n - 1) * step for n, step in zip(shape, steps, strict=True)]
-    return offset + sum(way for way in ways if way < 0), offset + sum(way for way in ways if way > 0)
+def checked(shape: tuple[int, ...], steps: tuple[int, ...], offset: int) -> tuple[int, ...] | None:
+    """Return steps in their one form, if no index leaves the format."""
+    if 0 not in shape:
+        ways = [(n - 1) * step for n, step in zip(shape, steps, strict=True)]
+        low = offset + sum(way for way in ways if way < 0)
+        high = offset + sum(way for way in ways if way > 0)
+        if low < 0 or high >= 1 << _core.INDEX_BITS:
+            raise ValueError(
+                f"steps: got {steps} for shape {shape} and offset {offset}, indices {low} to {high}; "
+                "accepted: indices from 0 to 2**58 - 1"
+            )
+    return canonical(shape, steps)
+
+
+def raveled(shape: tuple[int, ...], steps: tuple[int, ...] | None) -> tuple[int] | None:
+    """Return the step of a flattened mask, which is even; None is C order."""
+    if steps is None:
+        return None
+    last = steps[-1]
+    if canonical(shape, steps) != canonical(shape, tuple(last * own for own in c_order(shape))):
+        raise ValueError(f"ravel: got a mask of shape {shape} and steps {steps}; accepted: even steps")
+    return (last,)
 
 
 def window(
