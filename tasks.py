@@ -108,7 +108,7 @@ def types() -> None:
         run("mypy", *everything)
     if shutil.which("node", path=search_path()) is None:
         print("SKIPPED: pyright, because Node.js was not found")
-    run(sys.executable, "-m", "pytest", "-q", "tests/test_types.py")
+    run(sys.executable, "-m", "pytest", "-q", "tests/package/test_types.py")
 
 
 @task
@@ -246,12 +246,13 @@ def python_asan() -> None:
     )
     # Python itself leaks what lives until it ends, so leaks are not looked for. The tests of memory use and of the
     # benchmarks would measure the sanitizer.
-    names = ("arrays", "errors", "errors_memory", "malformed", "members_golden", "properties", "stability", "tiles")
-    chosen = [f"tests/test_{name}.py" for name in names]
+    core = ("arrays", "errors", "errors_memory", "malformed", "properties", "tiles")
+    chosen = [f"tests/core/test_{name}.py" for name in core]
+    chosen += ["tests/family/test_members_golden.py", "tests/package/test_stability.py"]
     run(
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-        *("--ignore=tests/test_bench.py", "--ignore=tests/test_bench_compare.py"),
-        *("--deselect", "tests/test_arrays.py::test_nothing_as_large_as_the_input_is_allocated"),
+        "--ignore=tests/bench",
+        *("--deselect", "tests/core/test_arrays.py::test_nothing_as_large_as_the_input_is_allocated"),
         *([] if everything else chosen),
         LD_PRELOAD=" ".join(runtime),
         ASAN_OPTIONS=f"detect_leaks=0:allocator_may_return_null=1:log_path={BUILD / 'asan-report'}",

@@ -1,6 +1,6 @@
 // The C structures of XLA's foreign function interface that a handler for the CPU needs
 // (https://openxla.org/xla/custom_call; jax.ffi.include_dir() holds the headers of the installed
-// jaxlib, with which tests/test_jax_abi.py compares every size, offset and number below).
+// jaxlib, with which tests/jax/test_jax_abi.py compares every size, offset and number below).
 //
 // Each structure starts with its size, by which either side knows how much of it the other has.
 #pragma once

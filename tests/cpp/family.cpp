@@ -75,7 +75,7 @@ class Others {
   }
 
   // The deviates are those of a table that is compared with docs/mask-format.md elsewhere
-  // (tests/test_family_normal.py); here they must be the same for every table and split.
+  // (tests/family/test_family_normal.py); here they must be the same for every table and split.
   void deviates(uint64_t pairs) {
     std::vector<uint64_t> words(2 * pairs);
     std::vector<double> expected(2 * pairs);
