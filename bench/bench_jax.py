@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import simdrop
-from jax_models import SIDES, encoder, forward, forward_backward, saved_bytes
+from jax_models import SIDES, encoder, forward, forward_backward, saved_bytes, scaling
 from machine import count_name, usable_cpus
 from plots import plot_jax
 from report import Result, WrongAnswerError, conduct, progress, read_options, result, sides_tables
@@ -51,8 +51,9 @@ def operators(size: int, p: float, options: argparse.Namespace) -> Iterator[Resu
         ("forward+backward", forward_backward, "ready(run(x, key, g))"),
     ):
         runs = {name: make(SIDES[name], p) for name in BOTH}
+        runs["scaling"] = make(scaling, p)
         for name, run in runs.items():
-            if make is forward_backward:
+            if make is forward_backward and name != "scaling":
                 check(name, run, p, x, scope["key"], scope["g"])
         taken = alternate(
             [Statement(name, code, {**scope, "run": run}) for name, run in runs.items()],
@@ -67,6 +68,9 @@ def operators(size: int, p: float, options: argparse.Namespace) -> Iterator[Resu
         target = None if size not in (1 << 20, 1 << 24) else 20.0 if what == "forward" else 10.0
         gain = paired_ratio(taken["JAX"], taken["simdrop"])
         yield judged(case, gain, unit="ratio", better="higher", target=target, **fields)
+        # What the same comparison gives where nothing is drawn: results are new memory in each call.
+        most = paired_ratio(taken["JAX"], taken["scaling"])
+        yield {**judged(case, most, unit="ratio", better="higher", **fields), "contestant": "scaling against JAX"}
 
 
 def overhead(options: argparse.Namespace) -> Iterator[Result]:
@@ -131,7 +135,7 @@ def main(words: Sequence[str] | None = None) -> int:
         "jax",
         options,
         lambda out: measure(options),
-        tables=partial(sides_tables, names=("JAX", "simdrop", "no dropout", "multiply")),
+        tables=partial(sides_tables, names=("JAX", "simdrop", "scaling", "no dropout", "multiply")),
         draw=plot_jax,
     )
 
