@@ -28,7 +28,7 @@ class SkippedError(Exception):
 TASKS: dict[str, Callable[[], None]] = {}
 # What has to pass. The two parts have nothing in common, and .ci/run runs them side by side.
 CPP = ["lint", "cpp-release", "cpp-debug", "cpp-clang", "cpp-aarch64", "sanitize", "thread-sanitizer", "fuzz"]
-PYTHON = ["types", "python-asan", "package"]
+PYTHON = ["types", "python-asan", "package", "docs"]
 GROUPS = {"cpp": CPP, "python": PYTHON, "ci": CPP + PYTHON}
 
 
@@ -280,6 +280,19 @@ def package() -> None:
     python = out / "empty" / ("Scripts" if os.name == "nt" else "bin") / "python"
     run(python, "-m", "pip", "install", "--quiet", wheel)
     run(python, ROOT / "tests" / "release" / "smoke.py", cwd=out)
+
+
+@task
+def docs() -> None:
+    """Build the reference into build/docs, warnings as errors; check its links, its search, its page with a mask."""
+    need("sphinx-build")
+    absent = [name for name in ("dask", "flax", "keras", "torch", "xarray") if importlib.util.find_spec(name) is None]
+    if absent:  # whose docstrings would be missing
+        raise SkippedError(f"{', '.join(absent)} not found")
+    out = BUILD / "docs"
+    shutil.rmtree(out, ignore_errors=True)  # a page that is no longer written must not be found
+    run("sphinx-build", "-q", "-W", "--keep-going", "-d", BUILD / "doctrees", ROOT / "docs", out)
+    run(sys.executable, "tests/release/check_docs.py", out)
 
 
 @task

@@ -246,6 +246,7 @@ def _documentation(text: str, names: list[str], function: str) -> str:
     """Return the documentation of a layer, with a section on its parameters from that of its function."""
     entries = {**_parameters(function), **_DOCUMENTED}
     section = "\n".join(["Parameters", "----------", *(entries[name] for name in names if name in entries)])
+    section = re.sub(r" \[\d+\]_", "", section)  # the references stay with the function
     summary, examples, rest = inspect.cleandoc(text).partition("Examples\n--------")
     return f"{summary.rstrip()}\n\n{section}\n\n{examples}{rest}".rstrip() + "\n"
 

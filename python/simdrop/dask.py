@@ -118,9 +118,14 @@ def drop_path(
     Parameters
     ----------
     x : dask.array.Array
-        As for `dropout`; its first dimension is the batch, however it is cut.
-    p, rng, training, scale_by_keep
-        As for `simdrop.drop_path`.
+        Of float16, bfloat16, float32 or float64, with chunks of known sizes; its first dimension is the batch, however
+        it is cut.
+    p : float
+        Probability of dropping a sample, from 0 to 1.
+    rng, training
+        As for `simdrop.dropout`.
+    scale_by_keep : bool
+        False leaves kept samples unscaled.
 
     Returns
     -------
@@ -156,7 +161,7 @@ def apply(mask: Mask, x: Array, *, scaling: Scaling = "inverted") -> Array:
     mask : simdrop.Mask
         Of the shape of `x`.
     x : dask.array.Array
-        As for `dropout`.
+        Of float16, bfloat16, float32 or float64, with chunks of known sizes.
     scaling : {"inverted", "classic"}
         As for `simdrop.Mask.apply`.
 

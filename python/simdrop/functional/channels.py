@@ -138,8 +138,17 @@ def dropout2d(
 
     Parameters
     ----------
-    x, p, rng, out, training, data_format, return_drawn, threads
-        As for `dropout1d`.
+    x : array
+        (N, C, H, W), or (C, H, W) for one sample; with ``data_format="channels_last"`` (N, H, W, C) or (H, W, C).
+    p : float
+        Probability of dropping a channel, from 0 to 1.
+    rng, out, training, threads
+        As for `dropout`: equal numbers give the same channels, whatever the spatial size. In inference the result
+        is `x`, copied, and nothing is drawn.
+    data_format : {"channels_first", "channels_last"}, keyword only
+        Where the channels are.
+    return_drawn : bool, keyword only
+        Also return an `AffineDrawn`, whose `backward` gives the gradient.
 
     Examples
     --------
@@ -182,8 +191,18 @@ def dropout3d(
 
     Parameters
     ----------
-    x, p, rng, out, training, data_format, return_drawn, threads
-        As for `dropout1d`.
+    x : array
+        (N, C, D, H, W), or (C, D, H, W) for one sample; with ``data_format="channels_last"`` (N, D, H, W, C) or
+        (D, H, W, C).
+    p : float
+        Probability of dropping a channel, from 0 to 1.
+    rng, out, training, threads
+        As for `dropout`: equal numbers give the same channels, whatever the spatial size. In inference the result
+        is `x`, copied, and nothing is drawn.
+    data_format : {"channels_first", "channels_last"}, keyword only
+        Where the channels are.
+    return_drawn : bool, keyword only
+        Also return an `AffineDrawn`, whose `backward` gives the gradient.
 
     Examples
     --------

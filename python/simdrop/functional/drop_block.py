@@ -161,8 +161,20 @@ def drop_block3d(
 
     Parameters
     ----------
-    x, p, block_size, gamma_scale, shared_channels, rng, out, training, return_drawn, threads
-        As for `drop_block2d`.
+    x : array
+        (N, C, D, H, W).
+    p : float
+        Share of elements to drop, from 0 to 1.
+    block_size : int
+        Side of a block; cut to the smallest side of `x`.
+    gamma_scale : float, keyword only
+        A factor for the probability that a block starts at a place.
+    shared_channels : bool, keyword only
+        The same blocks for all channels of a sample.
+    rng, out, training, threads
+        As for `dropout`; in inference the result is `x`, copied, and nothing is drawn.
+    return_drawn : bool, keyword only
+        Also return the `BlockMask`, whose `backward` gives the gradient.
 
     Examples
     --------

@@ -32,6 +32,14 @@ class Dropout(torch.nn.Dropout):
         Probability of dropping an element.
     inplace : bool
         Change the input itself.
+
+    Examples
+    --------
+    >>> import torch, simdrop.torch
+    >>> _ = torch.manual_seed(0)
+    >>> y = simdrop.torch.nn.Dropout(0.5)(torch.ones(1000))
+    >>> sorted(set(y.tolist()))
+    [0.0, 2.0]
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -40,7 +48,21 @@ class Dropout(torch.nn.Dropout):
 
 
 class AlphaDropout(torch.nn.AlphaDropout):
-    """Drops elements to the negative end of SELU; see `simdrop.torch.alpha_dropout`."""
+    """Drops elements to the negative end of SELU; see `simdrop.torch.alpha_dropout`.
+
+    Parameters
+    ----------
+    p : float
+        Probability of dropping an element.
+    inplace : bool
+        Change the input itself.
+
+    Examples
+    --------
+    >>> import torch, simdrop.torch
+    >>> simdrop.torch.nn.AlphaDropout(0.5).eval()(torch.ones(3))
+    tensor([1., 1., 1.])
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the input with elements dropped, or the input itself in evaluation mode."""
@@ -48,7 +70,22 @@ class AlphaDropout(torch.nn.AlphaDropout):
 
 
 class FeatureAlphaDropout(torch.nn.FeatureAlphaDropout):
-    """Drops whole channels to the negative end of SELU; see `simdrop.torch.feature_alpha_dropout`."""
+    """Drops whole channels to the negative end of SELU; see `simdrop.torch.feature_alpha_dropout`.
+
+    Parameters
+    ----------
+    p : float
+        Probability of dropping a channel.
+    inplace : bool
+        Change the input itself.
+
+    Examples
+    --------
+    >>> import torch, simdrop.torch
+    >>> y = simdrop.torch.nn.FeatureAlphaDropout(0.5)(torch.ones(2, 3, 4))
+    >>> bool((y == y[..., :1]).all())
+    True
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the input with channels dropped, or the input itself in evaluation mode."""
@@ -67,7 +104,22 @@ def _channels(x: Tensor, module: torch.nn.Dropout1d | torch.nn.Dropout3d, batche
 
 
 class Dropout1d(torch.nn.Dropout1d):
-    """Drops whole channels of (N, C, L) or (C, L)."""
+    """Drops whole channels of (N, C, L) or (C, L).
+
+    Parameters
+    ----------
+    p : float
+        Probability of dropping a channel.
+    inplace : bool
+        Change the input itself.
+
+    Examples
+    --------
+    >>> import torch, simdrop.torch
+    >>> y = simdrop.torch.nn.Dropout1d(0.5)(torch.ones(2, 3, 4))
+    >>> bool((y == y[..., :1]).all())
+    True
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the input with channels dropped, or the input itself in evaluation mode."""
@@ -78,6 +130,20 @@ class Dropout2d(torch.nn.Dropout2d):
     """Drops whole channels of (N, C, H, W).
 
     An input of three dimensions is a batch (N, C, L), as in PyTorch; `simdrop.dropout2d` takes it for (C, H, W).
+
+    Parameters
+    ----------
+    p : float
+        Probability of dropping a channel.
+    inplace : bool
+        Change the input itself.
+
+    Examples
+    --------
+    >>> import torch, simdrop.torch
+    >>> y = simdrop.torch.nn.Dropout2d(0.5)(torch.ones(2, 3, 4, 4))
+    >>> bool((y == y[..., :1, :1]).all())
+    True
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -86,7 +152,22 @@ class Dropout2d(torch.nn.Dropout2d):
 
 
 class Dropout3d(torch.nn.Dropout3d):
-    """Drops whole channels of (N, C, D, H, W) or (C, D, H, W)."""
+    """Drops whole channels of (N, C, D, H, W) or (C, D, H, W).
+
+    Parameters
+    ----------
+    p : float
+        Probability of dropping a channel.
+    inplace : bool
+        Change the input itself.
+
+    Examples
+    --------
+    >>> import torch, simdrop.torch
+    >>> y = simdrop.torch.nn.Dropout3d(0.5)(torch.ones(3, 2, 2, 2))
+    >>> bool((y == y[:, :1, :1, :1]).all())
+    True
+    """
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the input with channels dropped, or the input itself in evaluation mode."""
@@ -100,6 +181,13 @@ class DropPath(torch.nn.Module):
     ----------
     p : float
         Probability of dropping a sample.
+
+    Examples
+    --------
+    >>> import torch, simdrop.torch
+    >>> y = simdrop.torch.nn.DropPath(0.5)(torch.ones(8, 4))
+    >>> bool((y == y[:, :1]).all())
+    True
     """
 
     def __init__(self, p: float = 0.5) -> None:
@@ -124,6 +212,12 @@ class DropBlock2d(torch.nn.Module):
         Probability of dropping an element, about.
     block_size : int
         Side of the squares.
+
+    Examples
+    --------
+    >>> import torch, simdrop.torch
+    >>> simdrop.torch.nn.DropBlock2d(0.1, 3)(torch.ones(1, 2, 8, 8)).shape
+    torch.Size([1, 2, 8, 8])
     """
 
     def __init__(self, p: float = 0.1, block_size: int = 7) -> None:
@@ -153,6 +247,12 @@ class DropConnect(torch.nn.Linear):
         Whether to add a bias, which is never dropped.
     device, dtype
         As for `torch.nn.Linear`.
+
+    Examples
+    --------
+    >>> import torch, simdrop.torch
+    >>> simdrop.torch.nn.DropConnect(4, 2, p=0.3)
+    DropConnect(in_features=4, out_features=2, bias=True, p=0.3)
     """
 
     def __init__(
