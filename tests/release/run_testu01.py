@@ -10,9 +10,9 @@ says which 32-bit words the tests see:
 - ``low-byte``: the lowest byte of each word of ``random_bits``, four to a word.
 
 A battery runs test by test, and each result is appended to REPORT at once; what is there already is not run again, so
-a run may be stopped and taken up. TESTS are numbers (``1,5,7-9``), in the order wanted; all of the battery without it. The
-last line counts what REPORT has for BATTERY and ORDER: a p-value beyond 1e-10 fails, as TestU01's authors have it, one
-beyond 1e-3 is named.
+a run may be stopped and taken up. TESTS are numbers (``1,5,7-9``), in the order wanted; all of the battery without it.
+The last line counts what REPORT has for BATTERY and ORDER: a p-value beyond 1e-10 fails, as TestU01's authors have it,
+one beyond 1e-3 is named.
 """
 
 from __future__ import annotations
