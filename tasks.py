@@ -69,12 +69,14 @@ def sources() -> list[str]:
 
 @task
 def lint() -> None:
-    """Check style and spelling: ruff, clang-format, codespell."""
+    """Check style, spelling and workflows: ruff, clang-format, codespell, zizmor."""
     need("ruff", "clang-format", "codespell")
     run("ruff", "check", ".")
     run("ruff", "format", "--check", ".")
     run("clang-format", "--dry-run", "-Werror", *sources())
     run("codespell")
+    need("zizmor")
+    run("zizmor", "--offline", "--quiet", ".github/workflows")
 
 
 @task
@@ -293,6 +295,46 @@ def docs() -> None:
     shutil.rmtree(out, ignore_errors=True)  # a page that is no longer written must not be found
     run("sphinx-build", "-q", "-W", "--keep-going", "-d", BUILD / "doctrees", ROOT / "docs", out)
     run(sys.executable, "tests/release/check_docs.py", out)
+
+
+@task
+def reproducible() -> None:
+    """Build the wheel twice from the sdist, in two places: the same bytes, for the same SOURCE_DATE_EPOCH."""
+    out = BUILD / "reproducible"
+    shutil.rmtree(out, ignore_errors=True)
+    environment = {"SOURCE_DATE_EPOCH": "1700000000", "SKBUILD_BUILD_DIR": ""}
+    run(sys.executable, "-m", "build", "--sdist", "--outdir", out, ROOT, **environment)
+    (sdist,) = out.glob("*.tar.gz")
+    wheels = []
+    for place in ("one", "another-one"):
+        tree = out / place
+        tree.mkdir()
+        run("tar", "-xzf", sdist, "-C", tree, "--strip-components", "1")
+        run(sys.executable, "-m", "build", "--wheel", "--outdir", tree / "dist", tree, **environment)
+        wheels += (tree / "dist").glob("*.whl")
+    first, second = (wheel.read_bytes() for wheel in wheels)
+    print(f"{wheels[0].name}: {len(first)} bytes, twice the same: {first == second}")
+    if first != second:
+        raise subprocess.CalledProcessError(1, f"comparison of {wheels[0]} with {wheels[1]}")
+
+
+@task
+def other_machines() -> None:
+    """See that 32-bit and big-endian machines are refused when the build is configured, with the reason."""
+    for prefix, processor, reason in (
+        ("i686-linux-gnu", "i686", "64-bit machines"),
+        ("s390x-linux-gnu", "s390x", "little-endian machines"),
+    ):
+        need(f"{prefix}-g++")
+        folder = BUILD / f"cpp-{processor}"
+        shutil.rmtree(folder, ignore_errors=True)
+        command = ["cmake", "-S", ROOT, "-B", folder, "-DSIMDROP_EXTENSION=OFF", "-DCMAKE_SYSTEM_NAME=Linux"]
+        options = [f"-DCMAKE_SYSTEM_PROCESSOR={processor}", f"-DCMAKE_CXX_COMPILER={prefix}-g++"]
+        done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+        said = " ".join(done.stderr.split())
+        print(f"{prefix}: {done.returncode}, {said}")
+        if done.returncode == 0 or f"accepted: {reason}" not in said:
+            raise subprocess.CalledProcessError(1, f"refusal of {prefix}")
 
 
 @task

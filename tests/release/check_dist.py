@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import tarfile
 import zipfile
@@ -15,6 +16,10 @@ def main(wheel: Path, sdist: Path) -> None:
     assert wheel.stat().st_size < MEGABYTE
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
+        (listed,) = (name for name in names if name.endswith(".dist-info/sboms/simdrop.cdx.json"))
+        compiled = json.loads(archive.read(listed))
+    assert wheel.name.startswith(f"simdrop-{compiled['metadata']['component']['version']}-"), compiled
+    assert [part["name"] for part in compiled["components"]] == ["pybind11"], compiled
     extensions = [name for name in names if name.startswith("simdrop/_core.") and name.endswith((".so", ".pyd"))]
     assert len(extensions) == 1, extensions
     for needed in ("simdrop/py.typed", "simdrop/_core.pyi", "simdrop/__init__.py"):
