@@ -287,13 +287,13 @@ def package() -> None:
 @task
 def docs() -> None:
     """Build the reference into build/docs, warnings as errors; check its links, its search, its page with a mask."""
-    need("sphinx-build")
-    absent = [name for name in ("dask", "flax", "keras", "torch", "xarray") if importlib.util.find_spec(name) is None]
+    needed = ("sphinx", "myst_parser", "numpydoc", "dask", "flax", "keras", "torch", "xarray")
+    absent = [name for name in needed if importlib.util.find_spec(name) is None]
     if absent:  # whose docstrings would be missing
         raise SkippedError(f"{', '.join(absent)} not found")
     out = BUILD / "docs"
     shutil.rmtree(out, ignore_errors=True)  # a page that is no longer written must not be found
-    run("sphinx-build", "-q", "-W", "--keep-going", "-d", BUILD / "doctrees", ROOT / "docs", out)
+    run(sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", BUILD / "doctrees", ROOT / "docs", out)
     run(sys.executable, "tests/release/check_docs.py", out)
 
 
