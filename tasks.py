@@ -302,15 +302,16 @@ def reproducible() -> None:
     """Build the wheel twice from the sdist, in two places: the same bytes, for the same SOURCE_DATE_EPOCH."""
     out = BUILD / "reproducible"
     shutil.rmtree(out, ignore_errors=True)
-    environment = {"SOURCE_DATE_EPOCH": "1700000000", "SKBUILD_BUILD_DIR": ""}
-    run(sys.executable, "-m", "build", "--sdist", "--outdir", out, ROOT, **environment)
+    os.environ.pop("SKBUILD_BUILD_DIR", None)  # each build has a place of its own
+    epoch = "1700000000"
+    run(sys.executable, "-m", "build", "--sdist", "--outdir", out, ROOT, SOURCE_DATE_EPOCH=epoch)
     (sdist,) = out.glob("*.tar.gz")
-    wheels = []
+    wheels: list[Path] = []
     for place in ("one", "another-one"):
         tree = out / place
         tree.mkdir()
         run("tar", "-xzf", sdist, "-C", tree, "--strip-components", "1")
-        run(sys.executable, "-m", "build", "--wheel", "--outdir", tree / "dist", tree, **environment)
+        run(sys.executable, "-m", "build", "--wheel", "--outdir", tree / "dist", tree, SOURCE_DATE_EPOCH=epoch)
         wheels += (tree / "dist").glob("*.whl")
     first, second = (wheel.read_bytes() for wheel in wheels)
     print(f"{wheels[0].name}: {len(first)} bytes, twice the same: {first == second}")
@@ -328,7 +329,7 @@ def other_machines() -> None:
         need(f"{prefix}-g++")
         folder = BUILD / f"cpp-{processor}"
         shutil.rmtree(folder, ignore_errors=True)
-        command = ["cmake", "-S", ROOT, "-B", folder, "-DSIMDROP_EXTENSION=OFF", "-DCMAKE_SYSTEM_NAME=Linux"]
+        command = ["cmake", "-S", str(ROOT), "-B", str(folder), "-DSIMDROP_EXTENSION=OFF", "-DCMAKE_SYSTEM_NAME=Linux"]
         options = [f"-DCMAKE_SYSTEM_PROCESSOR={processor}", f"-DCMAKE_CXX_COMPILER={prefix}-g++"]
         done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
         said = " ".join(done.stderr.split())
