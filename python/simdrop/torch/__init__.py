@@ -25,6 +25,7 @@ from simdrop.torch._install import accelerated, install, installed, uninstall
 from simdrop.torch._memory import kernel_calls
 from simdrop.torch._ops import dropout_op
 from simdrop.torch._replace import replace
+from simdrop.torch._shard import shard
 
 __all__ = [
     "accelerated",
@@ -42,5 +43,6 @@ __all__ = [
     "kernel_calls",
     "nn",
     "replace",
+    "shard",
     "uninstall",
 ]

@@ -18,10 +18,12 @@ from simdrop.torch._attention_op import attention_op, records_attention
 from simdrop.torch._autograd import drop, drop_with_mask, replace
 from simdrop.torch._compile import compiling
 from simdrop.torch._composed import composes, fresh_seed, is_known, is_recorded
-from simdrop.torch._engines import Composed, Engine, Kernels, Traced
-from simdrop.torch._memory import Draw, is_plain, takes, transforms
+from simdrop.torch._dtensor import is_dtensor, takes_dtensor
+from simdrop.torch._engines import Composed, Engine, Kernels, Pieces, Traced
+from simdrop.torch._memory import AnyDraw, Draw, is_plain, takes, transforms
 from simdrop.torch._ops import seed_tensor
 from simdrop.torch._random import next_seed
+from simdrop.torch._shard import active, numbers_for
 
 _COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 _AUTOGRAD = torch._C.DispatchKey.Autograd
@@ -54,6 +56,11 @@ def _draw(p: float) -> Draw:
     return Draw(p, next_seed()) if p < 1 else Draw(1.0, 0)
 
 
+def _numbers(x: Tensor, p: float) -> AnyDraw:
+    draw = _draw(p)
+    return numbers_for(x, draw) if active.parts else draw
+
+
 def _records(x: Tensor) -> bool:
     """Return whether what is recorded of `x` is to be this package's operators."""
     return (compiling() or _serving) and not transforms() and is_known(x) and is_recorded()
@@ -70,10 +77,12 @@ class _Operator(NamedTuple):
     def composed(self, x: Tensor, p: float, train: bool) -> Tensor:
         """Do it with a tensor that the kernels do not take, or pass it on."""
         engine: Engine
-        active = train and 0 < p <= 1 and x.dim() >= self.dimensions
-        if active and _serving and composes(x) and x.numel():
+        drops = train and 0 < p <= 1 and x.dim() >= self.dimensions
+        if drops and _serving and takes_dtensor(x) and x.numel():
+            engine = Pieces(next_seed() if p < 1 else 0)
+        elif drops and _serving and composes(x) and (x.numel() or active.parts):  # an empty part draws as the others do
             engine = Composed(fresh_seed() if p < 1 else 0)
-        elif active and _records(x):
+        elif drops and _records(x):
             engine = Traced(seed_tensor(p < 1))
         else:
             return _own(self.op, x, p, train)
@@ -122,7 +131,7 @@ _composed_dropout = _OPERATORS["dropout"].composed
 def dropout(x: Tensor, p: float, train: bool) -> Tensor:
     """aten::dropout, apart from the others because every nanosecond counts."""
     if train and _serving and 0 < p <= 1 and takes(x) and x.numel():
-        return drop(x, _draw(p))
+        return drop(x, _numbers(x, p))
     if not train and 0 <= p <= 1:
         return x
     return _composed_dropout(x, p, train)
@@ -155,7 +164,8 @@ def scaled_dot_product_attention(
     **more: bool,  # enable_gqa, where this version of PyTorch has it
 ) -> Tensor:
     """aten::scaled_dot_product_attention; the dropout inside of PyTorch's own arrives here again."""
-    if _serving and 0 < dropout_p < 1 and not any(more.values()) and serves(query, key, value, attn_mask, is_causal):
+    served = _serving and 0 < dropout_p < 1 and not any(more.values()) and not active.parts
+    if served and serves(query, key, value, attn_mask, is_causal):
         return attention(query, key, value, attn_mask, is_causal, scale, _draw(dropout_p))
     recorded = (
         compiling() and 0 < dropout_p < 1 and not any(more.values()) and not (is_causal and attn_mask is not None)
@@ -177,10 +187,20 @@ def attention_math(*args: Any, **kwargs: Any) -> Any:
 _native_dropout_op = torch.ops.aten.native_dropout.default
 
 
+def native_dropout_of_dtensor(x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
+    """aten::native_dropout, also under autograd, of DTensors."""
+    if train is False or not p:
+        return x.clone(), torch.ones_like(x, dtype=torch.bool, requires_grad=False)
+    engine = Pieces(next_seed() if p < 1 else 0)
+    return engine.drop(x, p), engine.drop(torch.ones_like(x, requires_grad=False), p) != 0
+
+
 def native_dropout(x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
     """aten::native_dropout under autograd."""
     if train is not False and _serving and 0 <= p <= 1 and takes(x) and x.numel():
-        return drop_with_mask(x, _draw(p))
+        return drop_with_mask(x, _numbers(x, p))
+    if _serving and 0 <= p <= 1 and takes_dtensor(x) and x.numel():
+        return native_dropout_of_dtensor(x, p, train)
     if train is not False and 0 < p <= 1 and _records(x):
         engine = Traced(seed_tensor(p < 1))
         mask = engine.elementwise(torch.ones_like(x, requires_grad=False), p, 1.0) != 0
@@ -196,7 +216,7 @@ def native_dropout_below(x: Tensor, p: float, train: bool | None) -> tuple[Tenso
         return x.clone(), torch.ones_like(x, dtype=torch.bool)
     if _serving and 0 <= p <= 1 and is_plain(x):
         with torch.no_grad():
-            return drop_with_mask(x, _draw(p))
+            return drop_with_mask(x, _numbers(x, p))
     mask = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - p)
     return x.mul(mask).mul_(0.0 if p == 1 else 1 / (1 - p)), mask
 
@@ -257,6 +277,12 @@ def _recurrent(op: Any) -> Kernel:
 
     return kernel
 
+
+# The same where DTensor asks, which it does in inference mode; see _inference.py.
+OF_DTENSORS: dict[Any, Kernel] = {
+    **{operator.op: operator.composed for operator in _OPERATORS.values()},
+    _native_dropout_op: native_dropout_of_dtensor,
+}
 
 # The same where PyTorch's Python dispatcher calls them, which is only while something is recorded or pretended.
 _RECORDED: dict[str, Kernel] = {

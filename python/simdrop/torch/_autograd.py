@@ -82,7 +82,7 @@ class _DropWithMask(torch.autograd.Function):
     """Elementwise dropout that also gives its mask away, and does not keep it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, draw: AnyDraw) -> tuple[Tensor, Tensor]:
         y = dropped(x, draw)
         mask = keep_mask(y, draw)
         ctx.mask = weakref.ref(mask)
@@ -114,7 +114,7 @@ class _Multiply(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
-        _refuse_again(ctx)
+        refuse_again(ctx)
         return None if gradient is None else multiply(gradient, ctx.factors), None
 
 
@@ -128,7 +128,7 @@ class _MultiplyInPlace(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
-        _refuse_again(ctx)
+        refuse_again(ctx)
         return None if gradient is None else multiply(gradient, ctx.factors), None
 
 
@@ -177,13 +177,13 @@ def _measure() -> None:
         _alone = frozenset(first)
 
 
-def _refuse_again(ctx: Any) -> None:
+def refuse_again(ctx: Any) -> None:
     """Raise PyTorch's error if the graph has been freed: it comes with asking for saved tensors, if only for none."""
     ctx.saved_tensors  # noqa: B018
 
 
 def _backward(ctx: Any, gradient: Tensor | None) -> Tensor | None:
-    _refuse_again(ctx)
+    refuse_again(ctx)
     if gradient is None:
         return None
     draw: AnyDraw
@@ -212,7 +212,7 @@ def drop(x: Tensor, draw: AnyDraw) -> Tensor:
     return dropped(x, draw)
 
 
-def drop_with_mask(x: Tensor, draw: Draw) -> tuple[Tensor, Tensor]:
+def drop_with_mask(x: Tensor, draw: AnyDraw) -> tuple[Tensor, Tensor]:
     """Return dropout of a plain tensor, and its mask as booleans: True is kept."""
     return _drop_with_mask(x, draw)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from simdrop._draw import keep_probability
 from simdrop.torch._compile import compiling
-from simdrop.torch._memory import CODES, AnyDraw, Draw, Layout, SharedDraw, layout_of, noise, transforms
+from simdrop.torch._memory import CODES, AnyDraw, Draw, Layout, WindowDraw, layout_of, noise, transforms
 from simdrop.torch._random import HIGH, LOW, WORD, next_seed
 
 _ModeKey = torch._C._TorchDispatchModeKey
@@ -115,19 +115,19 @@ def _masks(seeds: Tensor, shape: tuple[int, ...], make: Callable[[int], Tensor])
 
 
 def _with_seed(draw: AnyDraw, seed: int) -> AnyDraw:
-    if isinstance(draw, SharedDraw):
-        return SharedDraw(draw.draw._replace(seed=seed), draw.shape)
+    if isinstance(draw, WindowDraw):
+        return draw._replace(draw=draw.draw._replace(seed=seed))
     return draw._replace(seed=seed)
 
 
 def kept(shape: tuple[int, ...], draw: AnyDraw, seed: int | Tensor, layout: Layout) -> Tensor:
     """Return the mask as booleans: True is kept. The seed is the one given."""
-    single = draw.draw if isinstance(draw, SharedDraw) else draw
+    single = draw.draw if isinstance(draw, WindowDraw) else draw
     plain = Draw(single.p, 0, single.stream, 1.0)
-    shared = SharedDraw(plain, draw.shape) if isinstance(draw, SharedDraw) else plain
+    ones = draw._replace(draw=plain) if isinstance(draw, WindowDraw) else plain
 
     def make(number: int) -> Tensor:
-        return noise(shape, torch.float32, _with_seed(shared, number), layout) != 0
+        return noise(shape, torch.float32, _with_seed(ones, number), layout) != 0
 
     if isinstance(seed, Tensor):
         return _masks(seed, shape, make)
@@ -140,15 +140,20 @@ def factor(draw: Draw) -> float:
     return draw.scale or (1 / keep_probability(draw.p) if draw.p < 1 else 0.0)
 
 
+def result_like(x: Tensor) -> Tensor:
+    """Return what has the strides that PyTorch's elementwise functions give to their result, and no elements."""
+    with _unseen():
+        return torch.empty_like(torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta"))
+
+
 def layout_like(x: Tensor) -> Layout:
     """Return the layout over which the kernels would count the elements of `x`."""
-    with _unseen():
-        return layout_of(torch.empty_like(torch.empty_strided(x.shape, x.stride(), dtype=x.dtype, device="meta")))
+    return layout_of(result_like(x))
 
 
 def composed(x: Tensor, draw: AnyDraw, layout: Layout, seed: int | Tensor | None = None) -> Tensor:
     """Return dropout of any tensor that `composes` takes, elements counted over a given layout."""
-    single = draw.draw if isinstance(draw, SharedDraw) else draw
+    single = draw.draw if isinstance(draw, WindowDraw) else draw
     mask = kept(tuple(x.shape), draw, single.seed if seed is None else seed, layout)
     wide = x if x.dtype == torch.float64 else x.float()
     y = wide * factor(single)

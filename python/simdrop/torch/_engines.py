@@ -14,8 +14,10 @@ from torch import Tensor
 
 from simdrop.torch._autograd import Factors, drop, drop_, multiply, multiply_
 from simdrop.torch._composed import composed, factor, kept, layout_like
-from simdrop.torch._memory import AnyDraw, Draw, SharedDraw, noise
+from simdrop.torch._dtensor import drop_dtensor
+from simdrop.torch._memory import Draw, noise
 from simdrop.torch._ops import dropout_op, order_of
+from simdrop.torch._shard import numbers_for, refuse_parts
 
 # What becomes of a kept element (times the first, plus the second) and of a dropped one (the third).
 Affine: TypeAlias = "tuple[float, float, float]"
@@ -25,10 +27,10 @@ Shape: TypeAlias = "tuple[int, ...]"
 class Engine(Protocol):
     """One call of one form: the mask's numbers are fixed, so that equal requests get equal masks."""
 
-    def drop(self, x: Tensor, p: float, shape: Shape | None = None, affine: Affine | None = None) -> Tensor:
+    def drop(self, x: Tensor, p: float, leading: int | None = None, affine: Affine | None = None) -> Tensor:
         """Return x with elements dropped.
 
-        The mask has the given shape, which is broadcast to `x`. Without `affine` kept elements are divided by 1 - p.
+        The mask has the first `leading` dimensions of `x`, None is all of them. Without `affine` kept elements are divided by 1 - p.
         """
 
     def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
@@ -51,12 +53,12 @@ class Kernels:
         self.stream = stream
         self.inplace = inplace
 
-    def drop(self, x: Tensor, p: float, shape: Shape | None = None, affine: Affine | None = None) -> Tensor:
-        single = Draw(p, self.seed, self.stream, *(affine or ()))
-        draw: AnyDraw = single if shape is None else SharedDraw(single, shape)
+    def drop(self, x: Tensor, p: float, leading: int | None = None, affine: Affine | None = None) -> Tensor:
+        draw = numbers_for(x, Draw(p, self.seed, self.stream, *(affine or ())), leading)
         return drop_(x, draw) if self.inplace else drop(x, draw)
 
     def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
+        refuse_parts("squares, of which the number in the whole is needed")
         return functools.partial(noise, shape, wide(x.dtype), Draw(p, self.seed, self.stream, scale))
 
     def multiply(self, x: Tensor, factors: Factors) -> Tensor:
@@ -73,12 +75,12 @@ class _Arithmetic:
     def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
         raise NotImplementedError
 
-    def drop(self, x: Tensor, p: float, shape: Shape | None = None, affine: Affine | None = None) -> Tensor:
+    def drop(self, x: Tensor, p: float, leading: int | None = None, affine: Affine | None = None) -> Tensor:
         scale, shift, dropped = affine or (0.0, 0.0, 0.0)
         lift = (shift - dropped) / scale if scale else 0.0  # (x + lift) * scale + dropped is x * scale + shift
-        if shape is None:
+        if leading is None or x.shape[leading:].numel() == 1:
             return self.elementwise(x + lift, p, scale) + dropped if affine else self.elementwise(x, p, scale)
-        factors = self.factors(x, shape, p, scale)()
+        factors = self.factors(x, (*x.shape[:leading], *(1,) * (x.dim() - leading)), p, scale)()
         y = x * factors
         return (y + (factors * lift + dropped) if affine else y).to(x.dtype)
 
@@ -93,15 +95,33 @@ class Composed(_Arithmetic):
         self.seed = seed
         self.stream = stream
 
-    def drop(self, x: Tensor, p: float, shape: Shape | None = None, affine: Affine | None = None) -> Tensor:
-        single = Draw(p, 0, self.stream, *(affine or ()))
-        draw: AnyDraw = single if shape is None else SharedDraw(single, shape)
+    def drop(self, x: Tensor, p: float, leading: int | None = None, affine: Affine | None = None) -> Tensor:
+        draw = numbers_for(x, Draw(p, 0, self.stream, *(affine or ())), leading)
         return composed(x, draw, layout_like(x), self.seed)
 
     def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
+        refuse_parts("squares, of which the number in the whole is needed")
         draw = Draw(p, 0, self.stream, scale)
         made = kept(shape, draw, self.seed, None).to(wide(x.dtype)) * factor(draw)
         return lambda: made
+
+
+class Pieces:
+    """DTensors and the numbers of a mask; see _dtensor.py."""
+
+    def __init__(self, seed: int, stream: int = 0) -> None:
+        self.seed = seed
+        self.stream = stream
+
+    def drop(self, x: Tensor, p: float, leading: int | None = None, affine: Affine | None = None) -> Tensor:
+        y: Tensor = drop_dtensor(x, Draw(p, self.seed, self.stream, *(affine or ())), leading)
+        return y
+
+    def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
+        raise TypeError("x: got a DTensor; accepted for squares: ordinary tensors, of which the whole is at hand")
+
+    def multiply(self, x: Tensor, factors: Factors) -> Tensor:
+        return x * factors()
 
 
 class Traced(_Arithmetic):

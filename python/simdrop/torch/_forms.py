@@ -5,8 +5,6 @@ A form takes an engine, a tensor and a probability above 0. Elements that share 
 
 from __future__ import annotations
 
-import math
-
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -19,23 +17,14 @@ def elementwise(engine: Engine, x: Tensor, p: float) -> Tensor:
     return engine.drop(x, p)
 
 
-def _channels(x: Tensor) -> tuple[int, ...]:
-    return (*x.shape[:2], *(1,) * (x.dim() - 2))
-
-
-def _less(x: Tensor, shape: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return the shape of a mask, None if it has a bit for each element anyway."""
-    return None if math.prod(shape) == x.numel() else shape
-
-
 def feature(engine: Engine, x: Tensor, p: float) -> Tensor:
     """Drop whole channels: the first two dimensions have a mask."""
-    return engine.drop(x, p, _less(x, _channels(x)))
+    return engine.drop(x, p, 2)
 
 
 def path(engine: Engine, x: Tensor, p: float) -> Tensor:
     """Drop whole samples: the first dimension has a mask."""
-    return engine.drop(x, p, _less(x, (*x.shape[:1], *(1,) * (x.dim() - 1))))
+    return engine.drop(x, p, 1)
 
 
 def _selu(p: float) -> tuple[float, float, float] | None:
@@ -53,7 +42,7 @@ def alpha(engine: Engine, x: Tensor, p: float) -> Tensor:
 
 def feature_alpha(engine: Engine, x: Tensor, p: float) -> Tensor:
     """Do that to whole channels."""
-    return engine.drop(x, p, _less(x, _channels(x)), _selu(p))
+    return engine.drop(x, p, 2, _selu(p))
 
 
 def block(engine: Engine, x: Tensor, p: float, size: int) -> Tensor:

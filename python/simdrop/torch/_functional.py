@@ -14,10 +14,12 @@ from simdrop._rng import RNG
 from simdrop.torch import _forms
 from simdrop.torch._autograd import replace
 from simdrop.torch._composed import composes, fresh_seed, is_known, is_traced
-from simdrop.torch._engines import Composed, Engine, Kernels, Own, Traced
+from simdrop.torch._dtensor import takes_dtensor
+from simdrop.torch._engines import Composed, Engine, Kernels, Own, Pieces, Traced
 from simdrop.torch._memory import takes, transforms
 from simdrop.torch._ops import seed_tensor
 from simdrop.torch._random import numbers
+from simdrop.torch._shard import active, whole
 
 _Form = Callable[[Engine, Tensor, float], Tensor]
 _compiling = torch.compiler.is_compiling
@@ -48,7 +50,7 @@ def _call(
     """
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    if not training or p == 0 or x.numel() == 0:
+    if not training or p == 0 or (x.numel() == 0 and not active.parts):
         return x
     named = generator is not None or rng is not None
     drawn = p < 1 if drawn is None else drawn
@@ -57,6 +59,8 @@ def _call(
         engine = Traced(_given_seed(generator, rng) if named else seed_tensor(drawn))
     elif takes(x):
         return form(Kernels(*(numbers(generator, rng) if drawn else (0, 0)), inplace), x, p)
+    elif takes_dtensor(x):
+        engine = Pieces(*(numbers(generator, rng) if drawn else (0, 0)))
     elif composes(x):
         engine = Composed(*(numbers(generator, rng) if named else (fresh_seed(), 0))) if drawn else Composed(0)
     elif named:
@@ -244,7 +248,9 @@ def drop_connect(
     ----------
     .. [1] L. Wan et al., "Regularization of neural networks using DropConnect", ICML 2013.
     """
-    return F.linear(x, dropout(weight, p, training, generator=generator, rng=rng), bias)
+    with whole():  # what every rank has, if it is not a DTensor
+        dropped = dropout(weight, p, training, generator=generator, rng=rng)
+    return F.linear(x, dropped, bias)
 
 
 def _at_least(x: Tensor, dimensions: int, name: str) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import torch
 
-from simdrop.torch._aten import KERNELS, serve
+from simdrop.torch._aten import KERNELS, OF_DTENSORS, serve
+from simdrop.torch._inference import leave_dtensors, serve_dtensors
 
 _lock = threading.RLock()
 
@@ -39,6 +40,7 @@ class _Registration:
         elif not self.serving and self.library is not None and threading.active_count() == 1:
             self.library._destroy()
             self.library = None
+            leave_dtensors()
             _forget_resolutions()
 
 
@@ -46,6 +48,7 @@ _state = _Registration()
 
 
 def _register() -> torch.library.Library:
+    serve_dtensors(OF_DTENSORS)
     library = torch.library.Library("aten", "IMPL")
     with warnings.catch_warnings():
         # PyTorch warns that native_dropout had a kernel: that is the purpose

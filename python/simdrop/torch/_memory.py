@@ -5,6 +5,7 @@ Nothing here knows of autograd. What autograd keeps is a `Draw` and a layout, ne
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy
@@ -13,7 +14,6 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from simdrop import _core
-from simdrop._windows import steps_of
 
 # The dispatch keys of a tensor name everything that is special about it: the device, sparse and quantized layouts,
 # subclasses with a dispatch of their own (FakeTensor among them), functorch's wrappers, lazy negation and
@@ -71,19 +71,20 @@ class Draw(NamedTuple):
         return self._replace(shift=0.0, dropped=0.0) if self.shift or self.dropped else self
 
 
-class SharedDraw(NamedTuple):
-    """The same for a mask that is broadcast to the tensor: `shape` has its dimensions, some of them of length 1."""
+class WindowDraw(NamedTuple):
+    """The same for a window of a mask: bits that elements share, or a part of a larger tensor; see _windows.py."""
 
     draw: Draw
-    shape: tuple[int, ...]
+    steps: tuple[int, ...]  # of the index, for each dimension of the tensor: 0 where its elements share their bits
+    offset: int = 0
 
-    def derivative(self) -> SharedDraw:
+    def derivative(self) -> WindowDraw:
         """Return the numbers for gradients."""
-        return SharedDraw(self.draw.derivative(), self.shape)
+        return self._replace(draw=self.draw.derivative())
 
 
-AnyDraw: TypeAlias = "Draw | SharedDraw"
-# The strides of the dense tensor over whose memory a mask counts its elements; None when that is C order.
+AnyDraw: TypeAlias = "Draw | WindowDraw"
+# The strides of a dense tensor, over whose memory a `Draw` counts its elements; None when that is C order.
 Layout: TypeAlias = "tuple[int, ...] | None"
 
 
@@ -107,6 +108,14 @@ def layout_of(x: Tensor) -> Layout:
     return None if x.is_contiguous() else x.stride()
 
 
+def memory_order(shape: Sequence[int], strides: Sequence[int]) -> list[int]:
+    """Return the dimensions from the slowest to the fastest in memory.
+
+    Of two with one stride that of length 1 is the faster: if it were longer, the other one would have a larger stride.
+    """
+    return sorted(range(len(shape)), key=lambda d: (-strides[d], shape[d] == 1))
+
+
 def has_layout(x: Tensor, layout: Layout) -> bool:
     """Return whether a tensor has a layout."""
     return x.is_contiguous() if layout is None else x.stride() == layout
@@ -125,10 +134,11 @@ def _fill(source: Tensor, y: Tensor, draw: AnyDraw) -> None:
     if isinstance(draw, Draw):
         _run(read, y.data_ptr(), y.numel(), CODES[y.dtype], _threads(), *draw)
         return
-    shape, mask, strides = y.shape, draw.shape, y.stride()
-    order = sorted(range(y.dim()), key=lambda d: -strides[d])  # of memory
-    whole, bits = tuple(shape[d] for d in order), tuple(mask[d] for d in order)
-    _run_window(read, y.data_ptr(), whole, steps_of(whole, bits), CODES[y.dtype], _threads(), *draw.draw)
+    shape, steps = tuple(y.shape), draw.steps
+    if not y.is_contiguous():  # in the order of memory
+        order = memory_order(shape, y.stride())
+        shape, steps = tuple(shape[d] for d in order), tuple(steps[d] for d in order)
+    _run_window(read, y.data_ptr(), shape, steps, CODES[y.dtype], _threads(), *draw.draw, draw.offset)
 
 
 def drop_part(x: Tensor, y: Tensor, draw: Draw, offset: int) -> None:
@@ -184,8 +194,14 @@ def drop_in_place(x: Tensor, draw: AnyDraw) -> None:
     _fill(x, x, draw)
 
 
-def keep_mask(y: Tensor, draw: Draw) -> Tensor:
+def keep_mask(y: Tensor, draw: AnyDraw) -> Tensor:
     """Return the mask of a dense result as booleans, in its layout: True is kept."""
+    if isinstance(draw, WindowDraw):
+        single = draw.draw
+        kept = _core.keep_bytes(
+            tuple(y.shape), single.p, single.seed, single.stream, draw.offset, draw.steps, False, _threads()
+        )
+        return torch.empty_like(y, dtype=torch.bool).copy_(torch.from_numpy(kept))
     kept = _core.keep_bytes((y.numel(),), draw.p, draw.seed, draw.stream, 0, None, False, _threads())
     # in its layout before it is a tensor, so that this is no view
     return torch.from_numpy(numpy.ndarray(y.shape, bool, kept, strides=y.stride()))

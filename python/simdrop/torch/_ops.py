@@ -15,6 +15,7 @@ from torch import Tensor
 
 from simdrop.torch._memory import Draw, drop_in_place, dropped_as
 from simdrop.torch._random import HIGH, LOW, WORD
+from simdrop.torch._shard import refuse_parts
 
 
 def order_of(x: Tensor) -> list[int]:
@@ -123,6 +124,7 @@ _next_seed_op = torch.ops.simdrop.next_seed.default
 
 @torch.library.impl("simdrop::next_seed", "CompositeExplicitAutograd")
 def _(after: Tensor | None = None) -> Tensor:
+    refuse_parts("a compiled graph, which draws the masks of whole tensors")
     return torch.empty((1,), dtype=torch.int64, device="cpu").random_(LOW, HIGH)
 
 

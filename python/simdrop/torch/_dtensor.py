@@ -1,0 +1,119 @@
+"""Dropout of DTensors: each rank applies the window of the mask that belongs to what it has of the whole.
+
+Elements are counted in the order of the dimensions of the whole tensor (C order), whatever the memory of the pieces. A
+window follows from a placement and the rank's coordinate, so gradients may come in any placement: their windows are
+of the same mask.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from simdrop.torch._autograd import refuse_again
+from simdrop.torch._composed import composed, is_known, is_traced, layout_like
+from simdrop.torch._memory import Draw, WindowDraw, dropped, takes
+from simdrop.torch._ranks import compare_draws
+from simdrop.torch._shard import window
+
+_recording = torch.is_grad_enabled
+DTensor: TypeAlias = Any  # imported by whoever has one
+
+# The reductions with which dropout may change places: of a mask's zeros, and of products with one positive factor.
+_LINEAR = ("sum", "avg", "max", "min")
+
+
+def is_dtensor(x: Tensor) -> bool:
+    """Return whether `x` is a DTensor."""
+    kind: Any = getattr(sys.modules.get("torch.distributed.tensor"), "DTensor", None)
+    return kind is not None and isinstance(x, kind)
+
+
+def takes_dtensor(x: Tensor) -> bool:
+    """Return whether `x` is a DTensor whose pieces the kernels take."""
+    return is_dtensor(x) and is_known(x) and not is_traced(x) and not is_traced(_piece(x))
+
+
+def _piece(x: DTensor) -> Tensor:
+    """Return what this rank has of a DTensor, when it has arrived."""
+    with torch.no_grad():
+        piece: Any = x.to_local()
+        return piece.wait() if hasattr(piece, "wait") else piece  # type: ignore[no-any-return]
+
+
+def _reduced(x: DTensor, linear: bool) -> DTensor:
+    """Return `x` in placements that have windows and, if they are partial, allow for what is to be done."""
+    tensor: Any = sys.modules["torch.distributed.tensor"]
+
+    def fits(placement: Any) -> bool:
+        if type(placement) is tensor.Partial:
+            return linear and placement.reduce_op in _LINEAR
+        return type(placement) in (tensor.Shard, tensor.Replicate)
+
+    placements = [placement if fits(placement) else tensor.Replicate() for placement in x.placements]
+    return x if list(x.placements) == placements else x.redistribute(placements=placements)
+
+
+def _start(x: DTensor, piece: Tensor) -> list[int]:
+    """Return where the piece of this rank begins, by the rule of Shard: the chunks of torch.chunk, mesh dimensions in order."""
+    start, shape = [0] * x.dim(), list(x.shape)
+    coordinate = x.device_mesh.get_coordinate()
+    if coordinate is None:  # this rank has nothing
+        return start
+    for placement, at, parts in zip(x.placements, coordinate, x.device_mesh.shape, strict=True):
+        if placement.is_shard():
+            d = placement.dim
+            chunk = -(-shape[d] // parts)
+            first = min(at * chunk, shape[d])
+            start[d] += first
+            shape[d] = min(chunk, shape[d] - first)
+    if tuple(piece.shape) != tuple(shape):
+        raise ValueError(
+            f"dropout of a DTensor: got a piece of shape {tuple(piece.shape)} on this rank for {x.placements} of "
+            f"{tuple(x.shape)}; accepted: {tuple(shape)}, as torch.chunk cuts it"
+        )
+    return start
+
+
+def _on_piece(x: DTensor, whole: WindowDraw) -> DTensor:
+    piece = _piece(x)
+    start = _start(x, piece)
+    mine = whole._replace(offset=whole.offset + sum(a * b for a, b in zip(start, whole.steps, strict=True)))
+    if piece.numel() == 0:
+        y = torch.empty_like(piece)
+    elif takes(piece):
+        y = dropped(piece, mine)
+    else:
+        y = composed(piece, mine, layout_like(piece))
+    return type(x).from_local(y, x.device_mesh, x.placements, run_check=False, shape=x.shape, stride=x.stride())
+
+
+class _DropPieces(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: DTensor, whole: WindowDraw) -> DTensor:
+        ctx.numbers = whole.derivative()
+        ctx.set_materialize_grads(False)
+        return _on_piece(x, whole)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: DTensor | None) -> tuple[DTensor | None, None]:
+        refuse_again(ctx)
+        return None if gradient is None else _drop_pieces(_reduced(gradient, linear=True), ctx.numbers), None
+
+
+def _drop_pieces(x: DTensor, whole: WindowDraw) -> DTensor:
+    if x.requires_grad and _recording():
+        return _DropPieces.apply(x, whole)
+    with torch.no_grad():
+        return _on_piece(x, whole)
+
+
+def drop_dtensor(x: DTensor, draw: Draw, leading: int | None) -> DTensor:
+    """Return dropout of a DTensor, of which the first `leading` dimensions have bits of their own."""
+    x = _reduced(x, linear=not draw.shift and not draw.dropped)
+    if draw.p < 1:
+        compare_draws(x.device_mesh, draw.seed, x.shape, draw.p)
+    return _drop_pieces(x, WindowDraw(draw, *window(x.shape, (0,) * x.dim(), range(x.dim()), leading)))
