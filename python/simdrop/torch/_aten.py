@@ -18,7 +18,7 @@ from simdrop.torch._attention_op import attention_op, records_attention
 from simdrop.torch._autograd import drop, drop_with_mask, replace
 from simdrop.torch._compile import compiling
 from simdrop.torch._composed import composes, fresh_seed, is_known, is_recorded
-from simdrop.torch._dtensor import is_dtensor, takes_dtensor
+from simdrop.torch._dtensor import arrived, is_awaited, takes_dtensor
 from simdrop.torch._engines import Composed, Engine, Kernels, Pieces, Traced
 from simdrop.torch._memory import AnyDraw, Draw, is_plain, takes, transforms
 from simdrop.torch._ops import seed_tensor
@@ -78,6 +78,9 @@ class _Operator(NamedTuple):
         """Do it with a tensor that the kernels do not take, or pass it on."""
         engine: Engine
         drops = train and 0 < p <= 1 and x.dim() >= self.dimensions
+        if drops and _serving and is_awaited(x) and takes(filled := arrived(x)):
+            y = self.form(Kernels(next_seed() if p < 1 else 0, 0), filled, p)
+            return replace(x, y) if self.inplace else y
         if drops and _serving and takes_dtensor(x) and x.numel():
             engine = Pieces(next_seed() if p < 1 else 0)
         elif drops and _serving and composes(x) and (x.numel() or active.parts):  # an empty part draws as the others do
@@ -187,24 +190,17 @@ def attention_math(*args: Any, **kwargs: Any) -> Any:
 _native_dropout_op = torch.ops.aten.native_dropout.default
 
 
-def native_dropout_of_dtensor(x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
-    """aten::native_dropout, also under autograd, of DTensors."""
-    if train is False or not p:
-        return x.clone(), torch.ones_like(x, dtype=torch.bool, requires_grad=False)
-    engine = Pieces(next_seed() if p < 1 else 0)
-    return engine.drop(x, p), engine.drop(torch.ones_like(x, requires_grad=False), p) != 0
-
-
 def native_dropout(x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
     """aten::native_dropout under autograd."""
     if train is not False and _serving and 0 <= p <= 1 and takes(x) and x.numel():
         return drop_with_mask(x, _numbers(x, p))
-    if _serving and 0 <= p <= 1 and takes_dtensor(x) and x.numel():
-        return native_dropout_of_dtensor(x, p, train)
-    if train is not False and 0 < p <= 1 and _records(x):
+    engine: Engine | None = None
+    if train is not False and 0 < p <= 1 and _serving and takes_dtensor(x) and x.numel():
+        engine = Pieces(next_seed() if p < 1 else 0)
+    elif train is not False and 0 < p <= 1 and _records(x):
         engine = Traced(seed_tensor(p < 1))
-        mask = engine.elementwise(torch.ones_like(x, requires_grad=False), p, 1.0) != 0
-        return engine.elementwise(x, p, 0.0), mask
+    if engine is not None:
+        return engine.drop(x, p), engine.drop(torch.ones_like(x, requires_grad=False), p) != 0
     return _native_dropout_op._op_dk(_AUTOGRAD, x, p, train)
 
 
@@ -279,10 +275,7 @@ def _recurrent(op: Any) -> Kernel:
 
 
 # The same where DTensor asks, which it does in inference mode; see _inference.py.
-OF_DTENSORS: dict[Any, Kernel] = {
-    **{operator.op: operator.composed for operator in _OPERATORS.values()},
-    _native_dropout_op: native_dropout_of_dtensor,
-}
+OF_DTENSORS: dict[Any, Kernel] = {operator.op: operator.composed for operator in _OPERATORS.values()}
 
 # The same where PyTorch's Python dispatcher calls them, which is only while something is recorded or pretended.
 _RECORDED: dict[str, Kernel] = {

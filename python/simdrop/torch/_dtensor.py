@@ -40,8 +40,28 @@ def takes_dtensor(x: Tensor) -> bool:
 def _piece(x: DTensor) -> Tensor:
     """Return what this rank has of a DTensor, when it has arrived."""
     with torch.no_grad():
-        piece: Any = x.to_local()
-        return piece.wait() if hasattr(piece, "wait") else piece  # type: ignore[no-any-return]
+        return arrived(x.to_local())
+
+
+def is_awaited(x: Tensor) -> bool:
+    """Return whether `x` is a tensor that a collective operation is still to fill (AsyncCollectiveTensor)."""
+    return type(x) is not Tensor and hasattr(type(x), "trigger_wait")
+
+
+class _Arrive(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Tensor:
+        arrived: Tensor = x.wait()
+        return arrived.view_as(arrived)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+def arrived(x: Tensor) -> Tensor:
+    """Return what an awaited tensor is when it has been filled, others as they are."""
+    return _Arrive.apply(x) if is_awaited(x) else x
 
 
 def _reduced(x: DTensor, linear: bool) -> DTensor:

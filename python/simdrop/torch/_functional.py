@@ -14,7 +14,7 @@ from simdrop._rng import RNG
 from simdrop.torch import _forms
 from simdrop.torch._autograd import replace
 from simdrop.torch._composed import composes, fresh_seed, is_known, is_traced
-from simdrop.torch._dtensor import takes_dtensor
+from simdrop.torch._dtensor import arrived, is_awaited, takes_dtensor
 from simdrop.torch._engines import Composed, Engine, Kernels, Own, Pieces, Traced
 from simdrop.torch._memory import takes, transforms
 from simdrop.torch._ops import seed_tensor
@@ -59,6 +59,8 @@ def _call(
         engine = Traced(_given_seed(generator, rng) if named else seed_tensor(drawn))
     elif takes(x):
         return form(Kernels(*(numbers(generator, rng) if drawn else (0, 0)), inplace), x, p)
+    elif is_awaited(x) and not inplace:
+        return _call(form, arrived(x), p, training, inplace, generator=generator, rng=rng, drawn=drawn)
     elif takes_dtensor(x):
         engine = Pieces(*(numbers(generator, rng) if drawn else (0, 0)))
     elif composes(x):

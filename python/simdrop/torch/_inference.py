@@ -81,15 +81,17 @@ def serve_dtensors(kernels: Mapping[Any, Kernel]) -> None:
     global _watch  # noqa: PLW0603
 
     def loaded(module: ModuleType) -> None:
+        global _watch  # noqa: PLW0603
+        _watch = None
         handlers = _handlers(module)
         _ours.update((op, _handler(op, kernel)) for op, kernel in kernels.items() if op not in handlers)
         handlers.update(_ours)
 
     if not torch.distributed.is_available():
         return
-    if _MODULE in sys.modules:
+    if hasattr(sys.modules.get(_MODULE), "DTensor"):
         loaded(sys.modules[_MODULE])
-    else:
+    elif _watch is None:
         _watch = _Watch(loaded)
         sys.meta_path.insert(0, _watch)
 

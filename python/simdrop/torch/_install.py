@@ -34,13 +34,16 @@ class _Registration:
         PyTorch's dispatcher reads its tables without a lock, so that taking a kernel away while another thread calls
         it can crash. While there are other threads, kernels therefore stay registered and pass all calls on.
         """
+        if not self.serving:
+            leave_dtensors()
+        else:
+            serve_dtensors(OF_DTENSORS)
         serve(self.serving)
         if self.serving and self.library is None:
             self.library = _register()
         elif not self.serving and self.library is not None and threading.active_count() == 1:
             self.library._destroy()
             self.library = None
-            leave_dtensors()
             _forget_resolutions()
 
 
@@ -48,7 +51,6 @@ _state = _Registration()
 
 
 def _register() -> torch.library.Library:
-    serve_dtensors(OF_DTENSORS)
     library = torch.library.Library("aten", "IMPL")
     with warnings.catch_warnings():
         # PyTorch warns that native_dropout had a kernel: that is the purpose
@@ -92,7 +94,7 @@ def install(*, compile: bool = False) -> None:
     Raises
     ------
     RuntimeError
-        If `compile` is set and PyTorch has no `torch.compiler.set_default_backend`.
+        If `compile` is set and PyTorch has no `torch.compiler.set_default_backend`; if DTensor cannot be told.
 
     See Also
     --------
@@ -111,8 +113,12 @@ def install(*, compile: bool = False) -> None:
         if compile:
             _compile_with("simdrop")
             _state.compiles = True
-        _state.wanted = True
-        _state.settle()
+        before, _state.wanted = _state.wanted, True
+        try:
+            _state.settle()
+        except RuntimeError:
+            _state.wanted = before
+            raise
 
 
 def uninstall() -> None:
@@ -149,10 +155,10 @@ def accelerated() -> Iterator[None]:
     >>> simdrop.torch.installed()
     False
     """
-    with _lock:
-        _state.blocks += 1
-        _state.settle()
     try:
+        with _lock:
+            _state.blocks += 1
+            _state.settle()
         yield
     finally:
         with _lock:

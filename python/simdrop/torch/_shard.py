@@ -119,15 +119,17 @@ def _part(dim: SupportsIndex, index: SupportsIndex, of: SupportsIndex | Sequence
         sizes = [_integer("of", size) for size in of]
         if not sizes or min(sizes) < 0 or sum(sizes) == 0:
             raise ValueError(f"of: got {_core.shown(of)}; accepted: sizes of 0 and above, one of them above 0")
+        count, total = len(sizes), sum(sizes)
     else:
-        count = _integer("of", of)  # type: ignore[arg-type]
+        sizes = []
+        count = total = _integer("of", of)  # type: ignore[arg-type]
         if count < 1:
             raise ValueError(f"of: got {count}; accepted: 1 and above")
-        sizes = [1] * count
     at = _integer("index", index)
-    if not 0 <= at < len(sizes):
-        raise ValueError(f"index: got {at}; accepted: 0 to {len(sizes) - 1}")
-    return _Part(_integer("dim", dim), sum(sizes[:at]), sizes[at], sum(sizes)), len(sizes)
+    if not 0 <= at < count:
+        raise ValueError(f"index: got {at}; accepted: 0 to {count - 1}")
+    before, length = (sum(sizes[:at]), sizes[at]) if sizes else (at, 1)
+    return _Part(_integer("dim", dim), before, length, total), count
 
 
 @contextlib.contextmanager
