@@ -17,7 +17,6 @@ Keras is imported by importing this module, and by nothing else in the package.
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,24 +59,24 @@ def _numbers(generator: Any) -> Stream:
     return Stream(int(seed) & _WORD, int(call) & _WORD)
 
 
-def _mask_shape(x: Any, noise_shape: Sequence[int | None] | None) -> tuple[int, ...] | None:
-    """Return the shape of the mask in all dimensions of `x`, None if there is a bit for each element."""
+def _shared(x: Any, noise_shape: Sequence[int | None] | None) -> tuple[int, ...]:
+    """Return the dimensions of `x` along which elements share the bits of a mask."""
     if noise_shape is None:
-        return None
+        return ()
     shape = tuple(x.shape)
     aligned = (1,) * (len(shape) - len(noise_shape)) + tuple(noise_shape)
     known = tuple(whole if n is None else n for n, whole in zip(aligned, shape, strict=False))
     if len(aligned) != len(shape) or any(n not in (1, whole) for n, whole in zip(known, shape, strict=True)):
         raise ValueError(f"noise_shape: got {tuple(noise_shape)}; accepted: what can be broadcast to {shape}")
-    return None if math.prod(known) == x.numel() else known
+    return tuple(d for d, n in enumerate(aligned) if n == 1)
 
 
 def _drop(x: Any, rate: float, noise_shape: Sequence[int | None] | None, generator: Any, alpha: bool = False) -> Any:
     """Return dropout of a tensor that the kernels take."""
-    shape = _mask_shape(x, noise_shape)
+    shared = _shared(x, noise_shape)
     values = selu_values(rate) if alpha and rate < 1 else None
     stream = _numbers(generator) if rate < 1 else Stream(0)
-    return run_form(lambda engine, x, p: engine.drop(x, p, shape, values), x, rate, rng=stream)
+    return run_form(lambda engine, x, p: engine.drop(x, p, shared, values), x, rate, rng=stream)
 
 
 @keras.saving.register_keras_serializable(package="simdrop")

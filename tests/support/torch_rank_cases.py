@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
+import pytest
 import simdrop.torch as st
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from simdrop.torch import _ranks
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor, init_device_mesh
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
 from torch_rank_models import MODELS
 
 S0, S1, S2, R, P = Shard(0), Shard(1), Shard(2), Replicate(), Partial()
@@ -49,12 +54,12 @@ def _alone(form: Form, x: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     torch.manual_seed(7)
     x = x.clone().requires_grad_()
     y = form(x)
-    y.backward(gradient)
+    y.backward(gradient)  # type: ignore[no-untyped-call]
     assert x.grad is not None
     return y.detach(), x.grad
 
 
-def _check(form: Form, x: Tensor, mesh: Any, placements: list[Any], gradient_placements: list[Any]) -> DTensor:
+def _check(form: Form, x: Tensor, mesh: Any, placements: list[Any], gradient_placements: list[Any]) -> Any:
     """Compare result and gradient with those of one process, bit for bit."""
     gradient = _integers(tuple(x.shape), 2, x.dtype)
     expected, expected_gradient = _alone(form, x, gradient)
@@ -79,7 +84,7 @@ def placements_of_a_line(rank: int) -> None:
             if placement.is_partial("max"):
                 placed = DTensor.from_local(x - rank, mesh, [placement], run_check=False)
                 torch.manual_seed(7)
-                y = half(placed)
+                y: Any = half(placed)
                 assert y.placements == (placement,)
                 assert torch.equal(y.full_tensor(), _alone(half, x, x)[0])
                 continue
@@ -118,7 +123,7 @@ def members(_: int) -> None:
         "native": lambda x: torch.native_dropout(x, 0.3, True)[0],
     }
     x = _integers((4, 6, 3, 3), 1)
-    for name, form in forms.items():
+    for form in forms.values():
         for placements in ([S0, S1], [R, S2], [S1, S0], [S0, S0]):
             y = _check(form, x, mesh, placements, placements)
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
@@ -130,9 +135,9 @@ def members(_: int) -> None:
     torch.manual_seed(7)
     expected = torch.native_dropout(x, 0.3, True)[1]
     torch.manual_seed(7)
-    y, mask = torch.native_dropout(_placed(x, mesh, [S0, S1]), 0.3, True)
-    assert torch.equal(mask.full_tensor(), expected)
-    assert torch.equal(y.full_tensor() != 0, expected & (x != 0))
+    pair: Any = torch.native_dropout(_placed(x, mesh, [S0, S1]), 0.3, True)
+    assert torch.equal(pair[1].full_tensor(), expected)
+    assert torch.equal(pair[0].full_tensor() != 0, expected & (x != 0))
 
 
 def orders(_: int) -> None:
@@ -161,7 +166,7 @@ def second_derivatives(_: int) -> None:
     def squared(z: Any) -> Tensor:
         (first,) = torch.autograd.grad((F.dropout(z, 0.5) ** 3).sum(), z, create_graph=True)
         (second,) = torch.autograd.grad(first.sum(), z)
-        return second
+        return second  # type: ignore[no-any-return]
 
     torch.manual_seed(7)
     expected = squared(x.clone().requires_grad_())
@@ -179,34 +184,29 @@ def inference_mode(_: int) -> None:
         expected = form(x)
         torch.manual_seed(7)
         with torch.inference_mode():
-            y = form(distribute_tensor(x, mesh, [S0, S1]))
+            y: Any = form(distribute_tensor(x, mesh, [S0, S1]))
             assert torch.equal(y.full_tensor(), expected)
 
 
 def evaluation(_: int) -> None:
     """Nothing is drawn where nothing is dropped."""
-    x = distribute_tensor(_integers((6, 4), 1), _line(), [S0])
+    x: Any = distribute_tensor(_integers((6, 4), 1), _line(), [S0])
     state = torch.get_rng_state()
-    assert torch.equal(F.dropout(x, 0.5, training=False).full_tensor(), x.full_tensor())  # type: ignore[attr-defined]
-    assert torch.equal(F.dropout(x, 0.0).full_tensor(), x.full_tensor())  # type: ignore[attr-defined]
+    for y in (F.dropout(x, 0.5, training=False), F.dropout(x, 0.0)):
+        assert torch.equal(y.full_tensor(), x.full_tensor())  # type: ignore[attr-defined]
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def _raised(what: Callable[[], object], *parts: str) -> None:
-    try:
+    with pytest.raises((RuntimeError, ValueError, TypeError)) as caught:
         what()
-    except (RuntimeError, ValueError, TypeError) as error:
-        assert all(part in str(error) for part in parts), str(error)
-        return
-    raise AssertionError("nothing was raised")
+    assert all(part in str(caught.value) for part in parts), str(caught.value)
 
 
 def ranks_that_disagree(rank: int) -> None:
     """Each rank raises, and says who has what; nothing is written."""
     mesh = _line()
     x = distribute_tensor(torch.ones(8, 3), mesh, [S0])
-    from simdrop.torch import _ranks
-
     _ranks._calls.clear()
     torch.manual_seed(rank == 2)
     _raised(lambda: F.dropout(x, 0.5, inplace=True), "got seeds", "on rank 2", "accepted: one seed")
@@ -219,10 +219,14 @@ def ranks_that_disagree(rank: int) -> None:
     _raised(lambda: [F.dropout(x, 0.5) for _ in range(64)], "got seeds", "on rank 3")
     # pieces of other sizes than those of the chunks, and wholes of other sizes
     torch.manual_seed(0)
-    uneven = DTensor.from_local(torch.ones(1 + rank, 3), mesh, [S0], run_check=False, shape=(10, 3), stride=(3, 1))
-    _raised(lambda: F.dropout(uneven, 0.5), "got a piece of shape", "torch.chunk") if rank != 2 else F.dropout(uneven, 0.5)
+    piece, whole = torch.ones(1 + rank, 3), torch.Size((10, 3))
+    uneven = DTensor.from_local(piece, mesh, [S0], run_check=False, shape=whole, stride=(3, 1))
+    if rank == 2:  # has the three rows that it should have
+        F.dropout(uneven, 0.5)
+    else:
+        _raised(lambda: F.dropout(uneven, 0.5), "got a piece of shape", "torch.chunk")
     _ranks._calls.clear()
-    other = DTensor.from_local(torch.ones(1 + rank, 3), mesh, [S0], run_check=False)
+    other = DTensor.from_local(piece, mesh, [S0], run_check=False)
     _raised(lambda: F.dropout(other, 0.5), "accepted: the same call on all ranks")
     _raised(lambda: st.drop_block2d(distribute_tensor(torch.ones(4, 4, 8, 8), mesh, [S0]), 0.5, 2), "DTensor")
 
@@ -263,10 +267,10 @@ class Net(nn.Module):
         """Return a number for each sample."""
         x = self.channels(self.encoder(x))
         x = torch.utils.checkpoint.checkpoint(self.between, x, use_reentrant=False)
-        return self.out(x).mean((1, 2))
+        return self.out(x).mean((1, 2))  # type: ignore[no-any-return]
 
 
-def _train(model: nn.Module, batches: list[tuple[Tensor, Tensor, int]], block: Callable[[int], Any]) -> list[float]:
+def _train(model: nn.Module, batches: list[tuple[Tensor, Tensor, float]], block: Callable[[int], Any]) -> list[float]:
     """Train on this process' parts; each loss is the sum over the part, divided by the size of the whole batch."""
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     losses = []
@@ -282,11 +286,7 @@ def _train(model: nn.Module, batches: list[tuple[Tensor, Tensor, int]], block: C
 
 
 def data_parallel(rank: int) -> None:
-    """DistributedDataParallel on 2 and 4 ranks trains the network that one process trains, an uneven last batch included."""
-    from contextlib import nullcontext
-
-    from torch.nn.parallel import DistributedDataParallel
-
+    """DistributedDataParallel on 2 and 4 ranks trains the network of one process; the last batch is uneven."""
     x = torch.randn(28, 6, 16, generator=torch.Generator().manual_seed(1))
     target = x[:, 0, 0].clone()
     rows = [range(0, 8), range(8, 16), range(16, 24), range(24, 28)]
@@ -308,7 +308,7 @@ def data_parallel(rank: int) -> None:
         def block(_: int, steps: Any = steps, at: int = at, group: Any = group) -> Any:
             return st.shard(index=at, of=next(steps), check=group)
 
-        batches = [(x[i], target[i], len(r) / n) for i, r in zip(mine, rows, strict=True)]  # type: ignore[misc]
+        batches = [(x[i], target[i], len(r) / n) for i, r in zip(mine, rows, strict=True)]
         losses = torch.tensor(_train(parallel, batches, block)) / n
         dist.all_reduce(losses, group=group)
         torch.testing.assert_close(losses, torch.tensor(expected), rtol=1e-5, atol=1e-6)

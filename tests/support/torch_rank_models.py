@@ -10,8 +10,9 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor, init_device_mesh
+from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.parallel import (
     ColwiseParallel,
     PrepareModuleInput,
@@ -88,7 +89,7 @@ def _losses(model: nn.Module, part: slice = slice(None), block: Any = nullcontex
         with block():
             loss = F.mse_loss(model(x[part]), target[part])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.detach())
     return torch.stack(losses)
@@ -109,12 +110,11 @@ def _close(losses: Tensor) -> None:
     torch.testing.assert_close(losses, _expected(), rtol=1e-4, atol=1e-5)
 
 
-def _tensor_parallel(model: nn.Module, mesh: Any, sequence: bool) -> nn.Module:
-    """Cut a block along heads and hidden units, and what lies between along the sequence, if that is wanted."""
-    between = Shard(1) if sequence else Replicate()
-    columns, rows = ColwiseParallel(use_local_output=False), RowwiseParallel(
-        output_layouts=between, use_local_output=False
-    )
+def _in_dtensors(model: nn.Module, mesh: Any) -> nn.Module:
+    """Cut a block along heads and hidden units, and what lies between along the sequence."""
+    between = Shard(1)
+    columns = ColwiseParallel(use_local_output=False)
+    rows = RowwiseParallel(output_layouts=between, use_local_output=False)
     whole = PrepareModuleInput(input_layouts=(between,), desired_input_layouts=(Replicate(),))
     plan: dict[str, Any] = {
         "": PrepareModuleInput(input_layouts=(Replicate(),), desired_input_layouts=(between,)),
@@ -124,22 +124,17 @@ def _tensor_parallel(model: nn.Module, mesh: Any, sequence: bool) -> nn.Module:
         "feed": whole,
         "feed.up": columns,
         "feed.down": rows,
+        **{name: SequenceParallel() for name in ("norm1", "norm2", "drop1", "drop2")},
     }
-    if sequence:
-        plan.update({name: SequenceParallel() for name in ("norm1", "norm2", "drop1", "drop2")})
-    else:
-        plan.update({name: SequenceParallel(sequence_dim=1) for name in ()})
-    block = parallelize_module(model, mesh, plan)
-    return parallelize_module(
-        nn.Sequential(block), mesh, {"0": PrepareModuleOutput(output_layouts=(between,), desired_output_layouts=(Replicate(),))}
-    )
+    back = PrepareModuleOutput(output_layouts=(between,), desired_output_layouts=(Replicate(),))
+    return parallelize_module(nn.Sequential(parallelize_module(model, mesh, plan)), mesh, {"0": back})
 
 
 def sequence_parallel(_: int) -> None:
     """Tensor and sequence parallel, as DTensors all along: nothing but `install` is needed."""
     mesh = init_device_mesh("cpu", (4,))
     calls = st.kernel_calls()
-    _close(_losses(_tensor_parallel(_block(), mesh, sequence=True)))
+    _close(_losses(_in_dtensors(_block(), mesh)))
     assert st.kernel_calls() >= calls + 2 * 4 * STEPS
 
 
@@ -147,7 +142,7 @@ def tensor_parallel_of_pieces(rank: int) -> None:
     """The same with ordinary tensors between the layers, PyTorch's default: heads and hidden units are windows."""
     mesh = init_device_mesh("cpu", (4,))
     columns = ColwiseParallel()
-    model = parallelize_module(
+    model: Any = parallelize_module(
         _block(),
         mesh,
         {
@@ -166,23 +161,20 @@ def attention_of_heads(rank: int) -> None:
     """Attention's dropout, bit for bit: a rank's heads have their window, in both ways."""
     mesh = init_device_mesh("cpu", (4,))
     eye = torch.eye(64).expand(2, 8, 64, 64)  # as values it gives the weights away
-    query, key = torch.zeros(2, 8, 64, 16), torch.zeros(2, 8, 64, 16)
-    torch.manual_seed(8)
-    expected = F.scaled_dot_product_attention(query, key, eye, dropout_p=0.25)
-    for dim in (0, 1):
-        if dim == 1:
-            torch.manual_seed(8)
-            y: Any = F.scaled_dot_product_attention(
-                *(distribute_tensor(x, mesh, [Shard(dim)]) for x in (query, key, eye)), dropout_p=0.25
-            )
-            assert torch.equal(y.full_tensor() != 0, expected != 0)
-        n = (2, 8)[dim] // (2, 4)[dim]
-        at = (rank % 2, rank)[dim]
-        mine = [x.narrow(dim, at * n, n) for x in (query, key, eye)]
+    query = torch.zeros(2, 8, 64, 16)
+
+    def attend(q: Any, v: Any) -> Any:
         torch.manual_seed(8)
-        with st.shard(dim=dim, index=at, of=(2, 4)[dim], check=False):
-            part = F.scaled_dot_product_attention(*mine, dropout_p=0.25)
-        assert torch.equal(part != 0, expected.narrow(dim, at * n, n) != 0)
+        return F.scaled_dot_product_attention(q, q, v, dropout_p=0.25)
+
+    expected = attend(query, eye)
+    y = attend(*(distribute_tensor(x, mesh, [Shard(1)]) for x in (query, eye)))
+    assert torch.equal(y.full_tensor(), expected)
+    for dim, at, parts in ((0, rank % 2, 2), (1, rank, 4)):
+        n = query.shape[dim] // parts
+        with st.shard(dim=dim, index=at, of=parts, check=False):
+            part = attend(query.narrow(dim, at * n, n), eye.narrow(dim, at * n, n))
+        assert torch.equal(part, expected.narrow(dim, at * n, n))
 
 
 def fully_sharded(rank: int) -> None:
@@ -198,7 +190,7 @@ def fully_sharded(rank: int) -> None:
 def fully_sharded_and_tensor_parallel(rank: int) -> None:
     """FSDP2 along one dimension of a mesh, tensor and sequence parallel along the other."""
     mesh = init_device_mesh("cpu", (2, 2), mesh_dim_names=("data", "model"))
-    model = _tensor_parallel(_block(), mesh["model"], sequence=True)
+    model = _in_dtensors(_block(), mesh["model"])
     fully_shard(model, mesh=mesh["data"])
     at, group = mesh.get_local_rank("data"), mesh.get_group("data")
     losses = _losses(model, slice(2 * at, 2 * at + 2), lambda: st.shard(index=at, of=2, check=group))

@@ -15,16 +15,16 @@ import traceback
 import warnings
 from pathlib import Path
 
+import simdrop.torch as st
 import torch
 import torch.distributed as dist
+from torch_rank_cases import CASES
 
 WORLD = 4
 
 
 def run(rank: int, folder: Path) -> None:
     """Run the cases as one of the ranks."""
-    from torch_rank_cases import CASES, st
-
     found: dict[str, str] = {}
     dist.init_process_group(
         "gloo",

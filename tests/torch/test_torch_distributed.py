@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("torch.distributed.tensor")
+tensor = pytest.importorskip("torch.distributed.tensor")
 import simdrop.torch as st  # noqa: E402
 from places import SUPPORT  # noqa: E402
 from torch_rank_cases import CASES  # noqa: E402
@@ -175,9 +175,7 @@ def test_squares_are_refused() -> None:
 
 def test_without_what_is_private(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clear error instead of a wrong mask."""
-    from torch.distributed.tensor import DTensor
-
-    monkeypatch.setattr(DTensor, "_op_dispatcher", object())
+    monkeypatch.setattr(tensor.DTensor, "_op_dispatcher", object())
     with pytest.raises(RuntimeError, match=r"install: got PyTorch .*_custom_op_handlers"):
         st.install()
     st.uninstall()

@@ -8,6 +8,7 @@ of the same mask.
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection
 from typing import Any, TypeAlias
 
 import torch
@@ -78,7 +79,7 @@ def _reduced(x: DTensor, linear: bool) -> DTensor:
 
 
 def _start(x: DTensor, piece: Tensor) -> list[int]:
-    """Return where the piece of this rank begins, by the rule of Shard: the chunks of torch.chunk, mesh dimensions in order."""
+    """Return where the piece of this rank begins; Shard cuts as torch.chunk does, mesh dimensions in their order."""
     start, shape = [0] * x.dim(), list(x.shape)
     coordinate = x.device_mesh.get_coordinate()
     if coordinate is None:  # this rank has nothing
@@ -131,9 +132,9 @@ def _drop_pieces(x: DTensor, whole: WindowDraw) -> DTensor:
         return _on_piece(x, whole)
 
 
-def drop_dtensor(x: DTensor, draw: Draw, leading: int | None) -> DTensor:
-    """Return dropout of a DTensor, of which the first `leading` dimensions have bits of their own."""
+def drop_dtensor(x: DTensor, draw: Draw, shared: Collection[int]) -> DTensor:
+    """Return dropout of a DTensor that shares bits along some dimensions."""
     x = _reduced(x, linear=not draw.shift and not draw.dropped)
     if draw.p < 1:
         compare_draws(x.device_mesh, draw.seed, x.shape, draw.p)
-    return _drop_pieces(x, WindowDraw(draw, *window(x.shape, (0,) * x.dim(), range(x.dim()), leading)))
+    return _drop_pieces(x, WindowDraw(draw, *window(x.shape, (0,) * x.dim(), range(x.dim()), shared)))

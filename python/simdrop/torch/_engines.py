@@ -6,6 +6,7 @@ The forms (_forms.py) are written once, in terms of what an engine does.
 from __future__ import annotations
 
 import functools
+from collections.abc import Collection
 from typing import Protocol, TypeAlias
 
 import torch
@@ -27,10 +28,11 @@ Shape: TypeAlias = "tuple[int, ...]"
 class Engine(Protocol):
     """One call of one form: the mask's numbers are fixed, so that equal requests get equal masks."""
 
-    def drop(self, x: Tensor, p: float, leading: int | None = None, affine: Affine | None = None) -> Tensor:
+    def drop(self, x: Tensor, p: float, shared: Collection[int] = (), affine: Affine | None = None) -> Tensor:
         """Return x with elements dropped.
 
-        The mask has the first `leading` dimensions of `x`, None is all of them. Without `affine` kept elements are divided by 1 - p.
+        Elements share their bits of the mask along the dimensions `shared`. Without `affine` kept elements are
+        divided by 1 - p.
         """
 
     def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
@@ -53,8 +55,8 @@ class Kernels:
         self.stream = stream
         self.inplace = inplace
 
-    def drop(self, x: Tensor, p: float, leading: int | None = None, affine: Affine | None = None) -> Tensor:
-        draw = numbers_for(x, Draw(p, self.seed, self.stream, *(affine or ())), leading)
+    def drop(self, x: Tensor, p: float, shared: Collection[int] = (), affine: Affine | None = None) -> Tensor:
+        draw = numbers_for(x, Draw(p, self.seed, self.stream, *(affine or ())), shared)
         return drop_(x, draw) if self.inplace else drop(x, draw)
 
     def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
@@ -75,12 +77,13 @@ class _Arithmetic:
     def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
         raise NotImplementedError
 
-    def drop(self, x: Tensor, p: float, leading: int | None = None, affine: Affine | None = None) -> Tensor:
+    def drop(self, x: Tensor, p: float, shared: Collection[int] = (), affine: Affine | None = None) -> Tensor:
         scale, shift, dropped = affine or (0.0, 0.0, 0.0)
         lift = (shift - dropped) / scale if scale else 0.0  # (x + lift) * scale + dropped is x * scale + shift
-        if leading is None or x.shape[leading:].numel() == 1:
+        if all(x.shape[d] == 1 for d in shared):
             return self.elementwise(x + lift, p, scale) + dropped if affine else self.elementwise(x, p, scale)
-        factors = self.factors(x, (*x.shape[:leading], *(1,) * (x.dim() - leading)), p, scale)()
+        shape = tuple(1 if d in shared else n for d, n in enumerate(x.shape))
+        factors = self.factors(x, shape, p, scale)()
         y = x * factors
         return (y + (factors * lift + dropped) if affine else y).to(x.dtype)
 
@@ -95,8 +98,8 @@ class Composed(_Arithmetic):
         self.seed = seed
         self.stream = stream
 
-    def drop(self, x: Tensor, p: float, leading: int | None = None, affine: Affine | None = None) -> Tensor:
-        draw = numbers_for(x, Draw(p, 0, self.stream, *(affine or ())), leading)
+    def drop(self, x: Tensor, p: float, shared: Collection[int] = (), affine: Affine | None = None) -> Tensor:
+        draw = numbers_for(x, Draw(p, 0, self.stream, *(affine or ())), shared)
         return composed(x, draw, layout_like(x), self.seed)
 
     def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
@@ -113,8 +116,8 @@ class Pieces:
         self.seed = seed
         self.stream = stream
 
-    def drop(self, x: Tensor, p: float, leading: int | None = None, affine: Affine | None = None) -> Tensor:
-        y: Tensor = drop_dtensor(x, Draw(p, self.seed, self.stream, *(affine or ())), leading)
+    def drop(self, x: Tensor, p: float, shared: Collection[int] = (), affine: Affine | None = None) -> Tensor:
+        y: Tensor = drop_dtensor(x, Draw(p, self.seed, self.stream, *(affine or ())), shared)
         return y
 
     def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:

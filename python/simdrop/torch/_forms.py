@@ -19,12 +19,12 @@ def elementwise(engine: Engine, x: Tensor, p: float) -> Tensor:
 
 def feature(engine: Engine, x: Tensor, p: float) -> Tensor:
     """Drop whole channels: the first two dimensions have a mask."""
-    return engine.drop(x, p, 2)
+    return engine.drop(x, p, range(2, x.dim()))
 
 
 def path(engine: Engine, x: Tensor, p: float) -> Tensor:
     """Drop whole samples: the first dimension has a mask."""
-    return engine.drop(x, p, 1)
+    return engine.drop(x, p, range(1, x.dim()))
 
 
 def _selu(p: float) -> tuple[float, float, float] | None:
@@ -37,12 +37,12 @@ def _selu(p: float) -> tuple[float, float, float] | None:
 
 def alpha(engine: Engine, x: Tensor, p: float) -> Tensor:
     """Set elements to the low end of SELU, then scale and shift all."""
-    return engine.drop(x, p, None, _selu(p))
+    return engine.drop(x, p, (), _selu(p))
 
 
 def feature_alpha(engine: Engine, x: Tensor, p: float) -> Tensor:
     """Do that to whole channels."""
-    return engine.drop(x, p, 2, _selu(p))
+    return engine.drop(x, p, range(2, x.dim()), _selu(p))
 
 
 def block(engine: Engine, x: Tensor, p: float, size: int) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import operator
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple, SupportsIndex
 
 from torch import Tensor
@@ -53,7 +53,7 @@ active = _Active()
 
 
 def window(
-    shape: Sequence[int], start: Sequence[int], order: Sequence[int], leading: int | None
+    shape: Sequence[int], start: Sequence[int], order: Sequence[int], shared: Collection[int]
 ) -> tuple[tuple[int, ...], int]:
     """Return steps and offset of a part of a tensor, within the whole that open blocks make of it.
 
@@ -65,27 +65,27 @@ def window(
         Where the part begins.
     order : sequence of int
         The dimensions from that which the index counts slowest to the fastest.
-    leading : int, optional
-        How many dimensions have bits of their own; elements share them along the others.
+    shared : collection of int
+        The dimensions along which elements share their bits.
     """
     whole, first = list(shape), list(start)
     for part in reversed(active.parts):
         part.widen(whole, first)
     steps, step = [0] * len(whole), 1
     for d in reversed(order):
-        if leading is None or d < leading:
+        if d not in shared:
             steps[d] = step
             step *= whole[d]
     return tuple(steps), sum(a * b for a, b in zip(first, steps, strict=True))
 
 
-def numbers_for(x: Tensor, draw: Draw, leading: int | None = None) -> AnyDraw:
-    """Return the numbers of the mask for a tensor of which the first `leading` dimensions have bits of their own."""
-    if not active.parts and (leading is None or x.shape[leading:].numel() == 1):
+def numbers_for(x: Tensor, draw: Draw, shared: Collection[int] = ()) -> AnyDraw:
+    """Return the numbers of the mask for a tensor that shares bits along some dimensions."""
+    if not active.parts and all(x.shape[d] == 1 for d in shared):
         return draw
     shape = tuple(x.shape)
     strides = x.stride() if x.is_contiguous() else result_like(x).stride()
-    return WindowDraw(draw, *window(shape, (0,) * len(shape), memory_order(shape, strides), leading))
+    return WindowDraw(draw, *window(shape, (0,) * len(shape), memory_order(shape, strides), shared))
 
 
 @contextlib.contextmanager
@@ -142,7 +142,7 @@ def shard(
     process would apply to its part of the whole batch. So the network that comes out does not depend on the number of
     processes, but for the rounding of sums. The block is to enclose the forward pass, and the backward pass too if
     checkpoints compute parts of the forward pass again. It holds for this thread, and for every dropout of this package
-    and, while installed, of PyTorch, on tensors outside of compiled graphs. Blocks may be nested, for several dimensions.
+    and, while installed, of PyTorch, outside of compiled graphs. Blocks may be nested, for several dimensions.
 
     Parameters
     ----------
