@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import logging
 import os
 import sys
 import traceback
@@ -50,7 +51,10 @@ def main() -> int:
     folder = Path(sys.argv[1])
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     warnings.filterwarnings("error", message=".*random operators may not have complete support.*")
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
+    logging.getLogger("torch.distributed.tensor").setLevel(logging.ERROR)  # hints on the speed of collectives
     torch.set_num_threads(1)
+    torch.optim.SGD([torch.zeros(1)])  # imports what all ranks need
     children = []
     for rank in range(WORLD):
         child = os.fork()

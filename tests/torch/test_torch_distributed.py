@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 torch = pytest.importorskip("torch")
 tensor = pytest.importorskip("torch.distributed.tensor")
 import simdrop.torch as st  # noqa: E402
-from places import SUPPORT  # noqa: E402
+from places import ROOT, SUPPORT  # noqa: E402
 from torch_rank_cases import CASES  # noqa: E402
 
 
@@ -180,3 +181,30 @@ def test_without_what_is_private(monkeypatch: pytest.MonkeyPatch) -> None:
         st.install()
     st.uninstall()
     assert not st.installed()
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    for name in ("sklearn", "matplotlib"):
+        pytest.importorskip(name, reason="the example needs it")
+    script, picture = ROOT / "examples" / "torch_ranks.py", tmp_path / "picture.png"
+    done = subprocess.run(
+        [sys.executable, str(script), "--quick", "--output", str(picture)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    apart = [float(number) for number in re.findall(r"by (\S+) at most", done.stdout)]
+    assert len(apart) == 2
+    assert apart[0] > 1e-3
+    assert apart[1] < 1e-5
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_runs() -> None:
+    page = (ROOT / "docs" / "distributed.md").read_text()
+    blocks = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "torch" in block]
+    assert len(blocks) == 1
+    for block in blocks:
+        exec(block, {})

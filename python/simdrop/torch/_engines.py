@@ -15,7 +15,7 @@ from torch import Tensor
 
 from simdrop.torch._autograd import Factors, drop, drop_, multiply, multiply_
 from simdrop.torch._composed import composed, factor, kept, layout_like
-from simdrop.torch._dtensor import drop_dtensor
+from simdrop.torch._dtensor import drop_dtensor, refuse_dtensor
 from simdrop.torch._memory import Draw, noise
 from simdrop.torch._ops import dropout_op, order_of
 from simdrop.torch._shard import numbers_for, refuse_parts
@@ -134,9 +134,11 @@ class Traced(_Arithmetic):
         self.seed = seed
 
     def elementwise(self, x: Tensor, p: float, scale: float) -> Tensor:
+        refuse_dtensor(x)
         return dropout_op(x, self.seed, p, scale, order_of(x))
 
     def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
+        refuse_dtensor(x)
         ones = torch.ones(shape, dtype=wide(x.dtype), device="cpu")
         return lambda: dropout_op(ones, self.seed, p, scale, list(range(len(shape))))
 

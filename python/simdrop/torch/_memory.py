@@ -168,6 +168,14 @@ def dropped(x: Tensor, draw: AnyDraw) -> Tensor:
     return y
 
 
+def drop_into(y: Tensor, x: Tensor, draw: WindowDraw) -> None:
+    """Write dropout of `x` to a dense tensor."""
+    same = x.stride() == y.stride()
+    if not same:
+        y.copy_(x)
+    _fill(x if same else y, y, draw)
+
+
 def dropped_as(x: Tensor, draw: AnyDraw, layout: Layout) -> Tensor:
     """Return dropout of `x` with elements counted over a given layout, whatever the strides of `x`."""
     same = has_layout(x, layout)
