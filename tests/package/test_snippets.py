@@ -36,7 +36,7 @@ PAGES: dict[str, tuple[tuple[str, ...], str, tuple[str, ...]]] = {
     "docs/family.md": ((), ARRAYS, ()),
     # Excerpts of scripts that test_examples.py runs whole.
     "docs/examples.md": ((), "", ("class Network", "network = ", "for p in", "active = ", "self.paths")),
-    "docs/distributed.md": (("dask",), "", ()),
+    "docs/distributed.md": (("dask", "torch"), "", ()),
     # Compiling takes minutes and is what test_torch_compile.py is about.
     "docs/torch.md": (("torch",), MODEL, ("compiled = ",)),
     # The last block needs a file; test_keras.py saves one and loads it so.
