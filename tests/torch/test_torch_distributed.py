@@ -183,6 +183,34 @@ def test_without_what_is_private(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not st.installed()
 
 
+LATE = """
+import sys, torch, simdrop.torch as st
+st.install()
+assert "torch.distributed.tensor" not in sys.modules
+with torch.inference_mode():
+    torch.manual_seed(0)
+    whole = torch.dropout(torch.ones(6, 4), 0.5, True)
+import torch.distributed.tensor as dt
+torch.distributed.init_process_group("fake", rank=1, world_size=2)
+mesh = torch.distributed.device_mesh.init_device_mesh("cpu", (2,))
+x = dt.DTensor.from_local(torch.ones(3, 4), mesh, [dt.Shard(0)], run_check=False)
+handlers = dt.DTensor._op_dispatcher._custom_op_handlers
+with torch.inference_mode():
+    torch.manual_seed(0)
+    assert torch.equal(torch.dropout(x, 0.5, True).to_local(), whole[3:])
+st.uninstall()
+assert torch.ops.aten.dropout.default not in handlers
+st.install()
+assert torch.ops.aten.dropout.default in handlers
+assert not any(type(finder).__module__.startswith("simdrop") for finder in sys.meta_path)
+"""
+
+
+def test_dtensor_may_be_imported_later() -> None:
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_example_runs(tmp_path: Path) -> None:
     for name in ("sklearn", "matplotlib"):
         pytest.importorskip(name, reason="the example needs it")
