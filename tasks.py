@@ -320,6 +320,29 @@ def reproducible() -> None:
 
 
 @task
+def pythons() -> None:
+    """Build a wheel for every Python of SIMDROP_PYTHONS (paths, or what is on the path), with g++-11; try each."""
+    need("auditwheel", "patchelf", "g++-11")  # the oldest compiler that the project is tried with
+    os.environ.pop("SKBUILD_BUILD_DIR", None)  # each build has a place of its own
+    names = [f"python3.{minor}{kind}" for minor in range(10, 16) for kind in ("", "t")]
+    found = os.environ.get("SIMDROP_PYTHONS", "").split() or [name for name in names if shutil.which(name)]
+    for python in found:
+        tag = "import sys, sysconfig; print(sys.version.split()[0], sysconfig.get_config_var('Py_GIL_DISABLED') or 0)"
+        version = subprocess.run([python, "-c", tag], capture_output=True, text=True, check=True).stdout.split()
+        out = BUILD / "pythons" / "-".join(version)
+        shutil.rmtree(out, ignore_errors=True)
+        run(python, "-m", "venv", out / "venv")
+        here = out / "venv" / "bin" / "python"
+        run(here, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", out, ROOT, CXX="g++-11")
+        (wheel,) = out.glob("*.whl")
+        run("auditwheel", "repair", "--wheel-dir", out / "repaired", wheel)
+        (wheel,) = (out / "repaired").glob("*.whl")
+        run(here, "-m", "pip", "install", "--quiet", wheel)
+        run(here, ROOT / "tests" / "release" / "smoke.py", cwd=out)
+        print(f"Python {' '.join(version)}: {wheel.name}")
+
+
+@task
 def other_machines() -> None:
     """See that 32-bit and big-endian machines are refused when the build is configured, with the reason."""
     for prefix, processor, reason in (
