@@ -177,6 +177,12 @@ def plot_cost(content: dict[str, Any], path: Path) -> list[Path]:
     # The axis follows the medians, so that one disturbed quartile does not fill the panel.
     top = 1.25 * max(point["seconds"]["median"] / point["elements"] for point in points) * 1e9
     right.set(ylabel="time of an element in ns (less is better)", ylim=(0, top))
+    for band in list(right.collections):  # bars for the quartiles: bands between far sizes would cover each other
+        band.remove()
+    for shift, (contestant, (_, look)) in zip((0.96, 1.0, 1.04), CURVES.items(), strict=True):
+        for point in (p for p in points if p["contestant"] == contestant):
+            ends = (point["seconds"][q] / point["elements"] * 1e9 for q in ("q1", "q3"))
+            right.vlines(point["elements"] * shift, *ends, color=look["color"], linewidth=3, alpha=0.4)
     for axes in (left, right):
         size_axis(axes, sizes, content["machine"]["caches"])
         legend_below(axes)
