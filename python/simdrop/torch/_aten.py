@@ -57,7 +57,7 @@ def _draw(p: float) -> Draw:
 
 
 def _numbers(x: Tensor, p: float) -> AnyDraw:
-    draw = _draw(p)
+    draw = Draw(p, next_seed()) if p < 1 else Draw(1.0, 0)  # not by _draw: every call counts
     return numbers_for(x, draw) if active.parts else draw
 
 
