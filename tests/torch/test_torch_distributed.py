@@ -153,6 +153,8 @@ def test_compiled_graphs_are_refused() -> None:
         ({"index": 0, "of": [0, 0]}, ValueError, "of: got .*; accepted: sizes of 0 and above, one of them above 0"),
         ({"index": 0.0, "of": 2}, TypeError, "index: got 0.0; accepted: an integer"),
         ({"index": 0, "of": "2"}, TypeError, "of: got '2'; accepted: an integer"),
+        ({"index": 0, "of": 2, "check": "all"}, TypeError, "check: got 'all'; accepted: None, False, or,"),
+        ({"index": 0, "of": 2, "check": True}, TypeError, "check: got True; accepted: .* is initialized"),
         ({"index": 0, "of": 2, "dim": None}, TypeError, "dim: got None; accepted: an integer"),
         ({"index": 0, "of": 2, "dim": 2}, ValueError, r"got a tensor of shape \(3, 4\); accepted: .* a dimension 2"),
         ({"index": 0, "of": 2, "dim": -3}, ValueError, r"got a tensor of shape \(3, 4\); accepted: .* a dimension -3"),

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from simdrop import _core
+
 # Calls on one mesh between two comparisons; until then they are made at calls 1, 2, 4, 8 and so on.
 EVERY = 256
 
@@ -32,11 +34,15 @@ def _fingerprint(*what: object) -> int:
     return zlib.crc32(repr(what).encode())
 
 
-def compare_blocks(check: Any, part: tuple[int, ...], count: int, index: int) -> None:
+def compare_blocks(check: bool | dist.ProcessGroup | None, part: tuple[int, ...], count: int, index: int) -> None:
     """Compare what ranks give to `shard`, and the generators they will draw from."""
-    if check is False or not (dist.is_available() and dist.is_initialized()):
+    there = dist.is_available() and dist.is_initialized()
+    group = None if check is None or isinstance(check, bool) else check
+    if (check is True and not there) or (group is not None and not (there and isinstance(group, dist.ProcessGroup))):
+        accepted = "None, False, or, where torch.distributed is initialized, True or a ProcessGroup"
+        raise TypeError(f"check: got {_core.shown(check)}; accepted: {accepted}")
+    if check is False or not there:
         return
-    group = None if check is None or check is True else check
     ranks = dist.get_process_group_ranks(group)
     if len(ranks) != count:
         if check is None:

@@ -9,8 +9,9 @@ import contextlib
 import operator
 import threading
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, NamedTuple, SupportsIndex
+from typing import NamedTuple, SupportsIndex
 
+import torch.distributed as dist
 from torch import Tensor
 
 from simdrop import _core
@@ -134,7 +135,11 @@ def _part(dim: SupportsIndex, index: SupportsIndex, of: SupportsIndex | Sequence
 
 @contextlib.contextmanager
 def shard(
-    *, index: SupportsIndex, of: SupportsIndex | Sequence[SupportsIndex], dim: SupportsIndex = 0, check: Any = None
+    *,
+    index: SupportsIndex,
+    of: SupportsIndex | Sequence[SupportsIndex],
+    dim: SupportsIndex = 0,
+    check: bool | dist.ProcessGroup | None = None,
 ) -> Iterator[None]:
     """Draw, inside of a ``with`` block, this process' part of the masks of the whole batch.
 
