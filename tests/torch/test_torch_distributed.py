@@ -125,6 +125,24 @@ def test_installed() -> None:
         assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_micro_batches() -> None:
+    """Gradients that are accumulated on one process are those of the whole batch."""
+    torch.manual_seed(0)
+    layer = torch.nn.TransformerEncoderLayer(16, 2, 32, dropout=0.3, batch_first=True, dtype=torch.float64)
+    x = torch.randn(6, 5, 16, dtype=torch.float64)
+    with st.accelerated():
+        state = torch.get_rng_state()
+        layer(x).square().sum().backward()
+        expected = [p.grad.clone() for p in layer.parameters()]
+        layer.zero_grad()
+        for i, part in enumerate(x.split([4, 1, 1])):
+            torch.set_rng_state(state)
+            with st.shard(index=i, of=[4, 1, 1], check=False):
+                layer(part).square().sum().backward()
+    for p, whole in zip(layer.parameters(), expected, strict=True):
+        torch.testing.assert_close(p.grad, whole)
+
+
 def test_weights_are_whole() -> None:
     layer = st.nn.DropConnect(4, 3, 0.5)
     x = torch.randn(6, 4)
