@@ -22,10 +22,15 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
         yield Served(monkeypatch)
 
 
+both = pytest.mark.parametrize("kept", [math.inf, 0], ids=["kept", "again"])
+
+
 @pytest.mark.parametrize("layout", ["contiguous", "multihead", "gpt", "3d"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("name", masks(torch.float32))
-def test_the_composition_gives_the_same(served: Served, name: str, dtype: Any, layout: str) -> None:
+@both
+def test_the_composition_gives_the_same(served: Served, kept: float, name: str, dtype: Any, layout: str) -> None:
+    served.keep(kept)
     options = masks(dtype)[name]
     if layout == "3d" and "attn_mask" in options:
         mask = options["attn_mask"].expand(*SIZES[:4])
@@ -63,7 +68,9 @@ def test_the_definition(served: Served, causal: bool) -> None:
 
 @pytest.mark.parametrize("name", masks(torch.float32))
 @pytest.mark.parametrize("layout", ["contiguous", "gpt"])
-def test_blocks_do_not_matter(served: Served, name: str, layout: str) -> None:
+@both
+def test_blocks_do_not_matter(served: Served, kept: float, name: str, layout: str) -> None:
+    served.keep(kept)
     tensors, options = case(layout=layout), masks(torch.float32)[name]
     served.least(math.inf)
     expected = run(tensors, **options)
@@ -93,18 +100,21 @@ def test_threads_do_not_matter() -> None:
         torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", ["none", "causal", "mask"])
+@pytest.mark.parametrize("name", ["none", "causal", "mask", "added"])
 def test_gradcheck_and_gradgradcheck(served: Served, name: str) -> None:
+    served.keep(0)
     served.least(1)
     served.block(8 * 32 * 3)
     *qkv, _ = case(torch.float64, sizes=(1, 2, 34, 3, 2, 2))  # two blocks of rows for each head
     mask = torch.ones(34, 3, dtype=torch.bool)
     mask[4], mask[5, 1] = False, False
-    options = {"none": {}, "causal": {"is_causal": True}, "mask": {"attn_mask": mask}}[name]
+    added = torch.randn(2, 1, 3, dtype=torch.float64, requires_grad=True)
+    options = {"none": {}, "causal": {"is_causal": True}, "mask": {"attn_mask": mask}, "added": {}}[name]
+    qkv += [added] if name == "added" else []
 
-    def function(*qkv: Any) -> Any:
+    def function(*tensors: Any) -> Any:
         torch.manual_seed(3)
-        return attend(*qkv, dropout_p=P, **options)
+        return attend(*tensors, dropout_p=P, **options)
 
     assert torch.autograd.gradcheck(function, qkv)
     assert torch.autograd.gradcheck(function, qkv, check_batched_grad=True)
@@ -159,14 +169,18 @@ def saved_elements(tensors: list[Any]) -> list[int]:
     return sizes
 
 
-def test_one_matrix_is_saved(served: Served) -> None:
+def test_a_matrix_is_saved_if_it_is_small(served: Served) -> None:
     tensors = case()
     matrix = math.prod(SIZES[:4])
-    assert sorted(saved_elements(tensors)) == sorted([matrix, *(x.numel() for x in tensors[:3])])
+    arguments = sorted(x.numel() for x in tensors[:3])
+    served.keep(4 * matrix)
+    assert saved_elements(tensors)[3:] == [matrix]
+    served.keep(4 * matrix - 1)
+    assert sorted(saved_elements(tensors)) == arguments
     with torch.no_grad():
         assert saved_elements(tensors) == []
     assert saved_elements([x.detach() for x in tensors]) == []
-    assert served.calls == 3
+    assert served.calls == 4
 
 
 def test_hooks_on_saved_tensors_may_change_the_form() -> None:

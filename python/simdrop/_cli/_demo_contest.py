@@ -98,10 +98,9 @@ def check(contestant: Contestant, data: Array, p: float) -> None:
 def race(
     entrants: list[Contestant], data: Array, probabilities: Sequence[float], rounds: int
 ) -> dict[float, dict[str, float]]:
-    """Check all contestants, time them in turn, again and again; return the fastest run of each, seconds per element.
+    """Check all contestants, time them in turn, again and again, and return each one's median in seconds per element.
 
-    Whatever else the machine does makes runs slower, never faster, and those of several threads most: the fastest is
-    the least disturbed one. Taking turns spreads the rest over all of them. Each starts from a fresh copy of the data;
+    Taking turns spreads whatever else the machine does over all of them. Each starts from a fresh copy of the data;
     making the copy is not timed.
     """
     times: dict[float, dict[str, list[float]]] = {p: {entrant.name: [] for entrant in entrants} for p in probabilities}
@@ -117,4 +116,4 @@ def race(
                 entrant.run(part, p)
                 lists[entrant.name].append((time.perf_counter() - start) / part.size)
                 step(1)
-    return {p: {name: min(values) for name, values in lists.items()} for p, lists in times.items()}
+    return {p: {name: float(np.median(values)) for name, values in lists.items()} for p, lists in times.items()}

@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> None:
         raise CommandError(f"the demo found something wrong: {', '.join(wrong)}", SYSTEM_FAILED)
     seconds = race(contestants(python_limit), activations.reshape(-1), _PROBABILITIES, rounds)
     caption = (
-        f"The fastest of {rounds} alternated runs, each from a fresh copy of the data. The Python loop did "
+        f"Medians of {rounds} alternated runs, each from a fresh copy of the data. The Python loop did "
         f"{python_limit:,} of the {activations.size:,} elements; its time is scaled to all of them. "
         "Random bytes round p to 1/256. Scaling in place is the limit: one thread can do no dropout faster. "
         "Every answer was checked before it was timed."

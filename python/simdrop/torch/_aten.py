@@ -14,7 +14,7 @@ from torch import Tensor
 from simdrop._formulas import SELU_LIMIT, selu_values
 from simdrop.torch import _forms
 from simdrop.torch._attention import attention, serves
-from simdrop.torch._attention_op import attention_op, records_attention
+from simdrop.torch._attention_op import recorded, records
 from simdrop.torch._autograd import drop, drop_with_mask, replace
 from simdrop.torch._compile import compiling
 from simdrop.torch._composed import composes, fresh_seed, is_known, is_recorded
@@ -167,14 +167,13 @@ def scaled_dot_product_attention(
     **more: bool,  # enable_gqa, where this version of PyTorch has it
 ) -> Tensor:
     """aten::scaled_dot_product_attention; the dropout inside of PyTorch's own arrives here again."""
-    served = _serving and 0 < dropout_p < 1 and not any(more.values()) and not active.parts
-    if served and serves(query, key, value, attn_mask, is_causal):
-        return attention(query, key, value, attn_mask, is_causal, scale, _draw(dropout_p))
-    recorded = (
-        compiling() and 0 < dropout_p < 1 and not any(more.values()) and not (is_causal and attn_mask is not None)
-    )
-    if recorded and _records(query) and records_attention(query, key, value, attn_mask):
-        return attention_op(query, key, value, attn_mask, seed_tensor(True), dropout_p, is_causal, scale)
+    if 0 < dropout_p < 1:
+        grouped = any(more.values())
+        given = query, key, value, attn_mask, is_causal, grouped
+        if _serving and not active.parts and serves(*given):
+            return attention(*given, scale, _draw(dropout_p))
+        if compiling() and _records(query) and records(*given):
+            return recorded(*given, scale, dropout_p)
     args = query, key, value, attn_mask, dropout_p, is_causal
     return _own(_attention_op, *args, scale=scale, **more)
 

@@ -1,46 +1,51 @@
 """Attention with dropout as an operator for compiled graphs: simdrop::attention.
 
-Pure, as simdrop::dropout is: the seed is an argument. What is kept for the backward pass is query, key, value, the mask
-and the seed; the backward pass does the forward pass again, block by block, so that nothing of (L, S) outlives it.
+Pure, as simdrop::dropout is: the seed is an argument. What it keeps for the backward pass, if anything, is its second
+result.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from simdrop.torch._attention import attention
+from simdrop.torch import _attention_blocks as blocks
+from simdrop.torch._attention import fits, has_derivative, inputs_of
+from simdrop.torch._attention_blocks import Inputs
 from simdrop.torch._composed import is_known
 from simdrop.torch._memory import Draw
-from simdrop.torch._ops import draw_of
+from simdrop.torch._ops import draw_of, seed_tensor
 
-_TYPES = (torch.float32, torch.float64)
-_composition_enabled = torch.backends.cuda.math_sdp_enabled
-# What PyTorch composes below this is compiled together with what is around it.
-_LEAST = 1 << 14
+_NO_DRAW = Draw(0.0, 0)
 
 
-def records_attention(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> bool:
+def records(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, grouped: bool) -> bool:
     """Return whether what is recorded of an attention is this operator."""
-    dtype, shape = query.dtype, query.shape
-    if dtype not in _TYPES or len(shape) != 4 or not all(is_known(x) and x.dtype == dtype for x in (key, value)):
+    if not (is_known(key) and is_known(value)):
         return False
-    if key.shape[:-2] != shape[:-2] or key.shape[-1] != shape[-1] or value.shape[:-1] != key.shape[:-1]:
+    if mask is not None and (mask.device.type != "cpu" or mask.layout != torch.strided or mask.is_nested):
         return False
-    matrix = (*shape[:-1], key.shape[-2])
-    if math.prod(matrix) < _LEAST or shape[-1] == 0 or value.shape[-1] == 0 or not _composition_enabled():
-        return False
-    return mask is None or _is_mask(mask, dtype, matrix)
+    return fits(query, key, value, mask, causal, grouped)
 
 
-def _is_mask(mask: Tensor, dtype: torch.dtype, matrix: tuple[int, ...]) -> bool:
-    if mask.dtype not in (torch.bool, dtype) or mask.requires_grad or mask.device.type != "cpu":
-        return False
-    sizes = zip(reversed(mask.shape), reversed(matrix), strict=False)
-    return mask.layout == torch.strided and 2 <= mask.dim() <= 4 and all(n in (1, whole) for n, whole in sizes)
+def recorded(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    causal: bool,
+    grouped: bool,
+    scale: float | None,
+    p: float,
+) -> Tensor:
+    """Record attention."""
+    inputs, batch = inputs_of(query, key, value, mask, causal, grouped, scale, _NO_DRAW)
+    # said in the graph, which may come from the disk of another machine
+    keep = torch.is_grad_enabled() and has_derivative(inputs) and blocks.keeps(inputs)
+    y, _ = attention_op(*inputs[:4], seed_tensor(True), p, causal, inputs.scale, keep)
+    return y if len(batch) == 2 else y.view(*batch, *y.shape[-2:])
 
 
 @torch.library.custom_op("simdrop::attention", mutates_args=(), device_types="cpu")
@@ -52,11 +57,13 @@ def attention_op(
     seed: Tensor,
     p: float,
     causal: bool,
-    scale: float | None,
-) -> Tensor:
-    """Return attention with dropout on its weights."""
-    with torch.no_grad():
-        return attention(query, key, value, mask, causal, scale, draw_of(seed, p, 0.0)).contiguous()
+    scale: float,
+    keep: bool,
+) -> tuple[Tensor, Tensor]:
+    """Return attention with dropout on its weights, and what is kept for the backward pass or an empty tensor."""
+    inputs = Inputs(query, key, value, mask, causal, scale, draw_of(seed, p, 0.0))
+    kept = blocks.room(inputs) if keep else None
+    return blocks.forward(inputs, kept), inputs.query.new_empty(0, dtype=inputs.type) if kept is None else kept
 
 
 @attention_op.register_fake
@@ -68,9 +75,13 @@ def _(
     seed: Tensor,
     p: float,
     causal: bool,
-    scale: float | None,
-) -> Tensor:
-    return query.new_empty((*query.shape[:-1], value.shape[-1]))
+    scale: float,
+    keep: bool,
+) -> tuple[Tensor, Tensor]:
+    inputs = Inputs(query, key, value, mask, causal, scale, _NO_DRAW)
+    kept = blocks.room(inputs) if keep else None
+    y = query.new_empty((*query.shape[:-1], value.shape[-1]))
+    return y, query.new_empty(0, dtype=inputs.type) if kept is None else kept
 
 
 @torch.library.custom_op("simdrop::attention_backward", mutates_args=(), device_types="cpu")
@@ -81,31 +92,48 @@ def _backward_op(
     value: Tensor,
     mask: Tensor | None,
     seed: Tensor,
+    kept: Tensor,
     p: float,
     causal: bool,
-    scale: float | None,
-) -> tuple[Tensor, Tensor, Tensor]:
-    draw: Draw = draw_of(seed, p, 0.0)
-    with torch.enable_grad():
-        leaves = [x.detach().requires_grad_() for x in (query, key, value)]
-        y = attention(leaves[0], leaves[1], leaves[2], mask, causal, scale, draw)
-        first, second, third = torch.autograd.grad(y, leaves, gradient)
-    return first.contiguous(), second.contiguous(), third.contiguous()
+    scale: float,
+    wanted: list[bool],
+) -> list[Tensor]:
+    inputs = Inputs(query, key, value, mask, causal, scale, draw_of(seed, p, 0.0))
+    gradients = blocks.backward(inputs, kept if kept.numel() else None, gradient, tuple(wanted))
+    return [x for x in gradients if x is not None]
 
 
 @_backward_op.register_fake
-def _(gradient: Tensor, query: Tensor, key: Tensor, value: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return query.new_empty(query.shape), key.new_empty(key.shape), value.new_empty(value.shape)
+def _(
+    gradient: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    seed: Tensor,
+    kept: Tensor,
+    p: float,
+    causal: bool,
+    scale: float,
+    wanted: list[bool],
+) -> list[Tensor]:
+    tensors = zip((query, key, value, mask), wanted, strict=True)
+    return [x.new_empty(x.shape) for x, yes in tensors if yes and x is not None]
 
 
-def _setup(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    *tensors, ctx.p, ctx.causal, ctx.scale = inputs
-    ctx.save_for_backward(*tensors)
+def _setup(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    query, key, value, mask, seed, *ctx.numbers, _ = inputs
+    ctx.save_for_backward(query, key, value, mask, seed, output[1])
+    ctx.mark_non_differentiable(output[1])
+    ctx.set_materialize_grads(False)
 
 
-def _backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    gradients = _backward_op(gradient, *ctx.saved_tensors, ctx.p, ctx.causal, ctx.scale)
-    return *gradients, None, None, None, None, None
+def _backward(ctx: Any, gradient: Tensor | None, _: Any) -> tuple[Tensor | None, ...]:
+    wanted = list(ctx.needs_input_grad[:4])
+    if gradient is None or not any(wanted):
+        return (None,) * 9
+    gradients = iter(_backward_op(gradient, *ctx.saved_tensors, *ctx.numbers, wanted))
+    return *(next(gradients) if yes else None for yes in wanted), None, None, None, None, None
 
 
 attention_op.register_autograd(_backward, setup_context=_setup)

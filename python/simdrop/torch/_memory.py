@@ -146,6 +146,11 @@ def drop_part(x: Tensor, y: Tensor, draw: Draw, offset: int) -> None:
     _run(x.data_ptr(), y.data_ptr(), y.numel(), CODES[y.dtype], _threads(), *draw, offset)
 
 
+def drop_window(x: Tensor, y: Tensor, draw: Draw, offset: int, steps: tuple[int, ...]) -> None:
+    """Do so where an index of the mask is so many steps along each dimension of the part."""
+    _run_window(x.data_ptr(), y.data_ptr(), tuple(y.shape), steps, CODES[y.dtype], _threads(), *draw, offset)
+
+
 def _on_large_pages(y: Tensor) -> Tensor:
     """Return a tensor whose memory is new, and ask for large pages under it if it is large."""
     if y.nbytes >= _core.LARGE_PAGE_BYTES:
