@@ -9,6 +9,7 @@ import simdrop.torch as st
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from simdrop.torch._attention_pieces import serves_pieces
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
@@ -168,13 +169,31 @@ def attention_of_heads(rank: int) -> None:
         return F.scaled_dot_product_attention(q, q, v, dropout_p=0.25)
 
     expected = attend(query, eye)
-    y = attend(*(distribute_tensor(x, mesh, [Shard(1)]) for x in (query, eye)))
-    assert torch.equal(y.full_tensor(), expected)
+    for cut in (Shard(1), Replicate()):
+        placed = [distribute_tensor(x, mesh, [cut]) for x in (query, eye)]
+        assert serves_pieces(placed[0], placed[0], placed[1], None, False, False)
+        assert torch.equal(attend(*placed).full_tensor(), expected)
+    placed = [distribute_tensor(x, mesh, [Shard(2)]) for x in (query, eye)]  # what PyTorch composes
+    assert not serves_pieces(placed[0], placed[0], placed[1], None, False, False)
+    assert torch.equal(attend(*placed).full_tensor(), expected)
     for dim, at, parts in ((0, rank % 2, 2), (1, rank, 4)):
         n = query.shape[dim] // parts
         with st.shard(dim=dim, index=at, of=parts, check=False):
             part = attend(query.narrow(dim, at * n, n), eye.narrow(dim, at * n, n))
         assert torch.equal(part, expected.narrow(dim, at * n, n))
+    # gradients of fewer heads of keys, causal, of 2 x 2 pieces of batch and heads
+    shapes = (4, 8, 40, 16), (4, 4, 40, 16), (4, 4, 40, 8)
+    whole = [torch.randn(shape, generator=torch.Generator().manual_seed(i)) for i, shape in enumerate(shapes)]
+    square = init_device_mesh("cpu", (2, 2))
+    results = []
+    for place in (lambda x: x.clone(), lambda x: distribute_tensor(x, square, [Shard(0), Shard(1)])):
+        q, k, v = leaves = [place(x).requires_grad_() for x in whole]
+        torch.manual_seed(8)
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=0.25, is_causal=True, enable_gqa=True)
+        (y * y).sum().backward()  # type: ignore[no-untyped-call]
+        results.append([x.full_tensor() if isinstance(x, DTensor) else x for x in (y, *(x.grad for x in leaves))])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other)
 
 
 def fully_sharded(rank: int) -> None:

@@ -15,6 +15,7 @@ from simdrop._formulas import SELU_LIMIT, selu_values
 from simdrop.torch import _forms
 from simdrop.torch._attention import attention, serves
 from simdrop.torch._attention_op import recorded, records
+from simdrop.torch._attention_pieces import attention_of_pieces, serves_pieces
 from simdrop.torch._autograd import drop, drop_with_mask, replace
 from simdrop.torch._compile import compiling
 from simdrop.torch._composed import composes, fresh_seed, is_known, is_recorded
@@ -170,8 +171,10 @@ def scaled_dot_product_attention(
     if 0 < dropout_p < 1:
         grouped = any(more.values())
         given = query, key, value, attn_mask, is_causal, grouped
-        if _serving and not active.parts and serves(*given):
+        if _serving and serves(*given):
             return attention(*given, scale, _draw(dropout_p))
+        if _serving and serves_pieces(*given):
+            return attention_of_pieces(*given, scale, _draw(dropout_p))
         if compiling() and _records(query) and records(*given):
             return recorded(*given, scale, dropout_p)
     args = query, key, value, attn_mask, dropout_p, is_causal

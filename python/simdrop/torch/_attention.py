@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ from torch import Tensor
 from simdrop.torch import _attention_blocks as blocks
 from simdrop.torch._attention_blocks import Inputs
 from simdrop.torch._autograd import drop
-from simdrop.torch._memory import CODES, Draw, is_ordinary, is_plain, noise, takes
+from simdrop.torch._memory import CODES, Draw, WindowDraw, is_ordinary, is_plain, noise, takes
+from simdrop.torch._shard import active, window
 
 _recording = torch.is_grad_enabled
 _composition_enabled = torch.backends.cuda.math_sdp_enabled  # governs the CPU too, in spite of its name
@@ -40,7 +42,7 @@ def fits(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal:
     if batch is None:
         return False
     matrix = (*batch, query.shape[-2], key.shape[-2])
-    if math.prod(matrix) < _LEAST:
+    if math.prod(matrix) < _LEAST or (len(batch) > 2 and active.parts):  # merged dimensions have no steps
         return False
     return mask is None or (not causal and _is_mask(mask, dtype, matrix))
 
@@ -120,9 +122,18 @@ def attention(
     grouped: bool,
     scale: float | None,
     draw: Draw,
+    whole: Sequence[int] = (),
+    start: Sequence[int] = (),
 ) -> Tensor:
-    """Return scaled dot product attention; the bits of `draw` are counted over the (..., L, S) matrix."""
+    """Return scaled dot product attention; the bits of `draw` are counted over the (..., L, S) matrix.
+
+    That of a larger one, of which this one is a part, if its shape `whole` is given and where the part starts.
+    """
     inputs, batch = inputs_of(query, key, value, mask, causal, grouped, scale, draw)
+    if active.parts or start:
+        matrix = (*batch, query.shape[-2], key.shape[-2])
+        steps, offset = window(whole or matrix, start or (0,) * len(matrix), range(len(matrix)), ())
+        inputs = inputs._replace(draw=WindowDraw(draw, (0,) * (4 - len(steps)) + steps, offset))
     y = _Attention.apply(*inputs) if _recording() and has_derivative(inputs) else blocks.forward(inputs)
     return y if len(batch) == 2 else y.view(*batch, *y.shape[-2:])
 

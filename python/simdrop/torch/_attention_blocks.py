@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from simdrop import _core
-from simdrop.torch._memory import Draw, drop_part, drop_window, empty
+from simdrop.torch._memory import Draw, WindowDraw, drop_part, drop_window, empty
 
 # Bytes of the matrix in one block: three buffers of it are in use.
 _BLOCK = _core.cache_bytes() // 8
@@ -68,7 +68,7 @@ class Inputs(NamedTuple):
     mask: Tensor | None  # added to the scores; or booleans: True is hidden
     causal: bool
     scale: float
-    draw: Draw
+    draw: Draw | WindowDraw
 
     @property
     def matrix(self) -> tuple[int, int, int, int]:
@@ -123,10 +123,15 @@ def room(inputs: Inputs) -> Tensor:
 def _drop(inputs: Inputs, block: Block, x: Tensor, y: Tensor) -> None:
     """Write dropout of a block to `y`."""
     _, _, rows, columns = inputs.matrix
-    if block.shape[2:] == (rows, columns) or (x.shape[0] == 1 and block.shape[3] == columns):
-        drop_part(x, y, inputs.draw, block.offset)
+    draw = inputs.draw
+    if isinstance(draw, WindowDraw):
+        starts = block.batch.start, block.heads.start, block.rows.start
+        offset = draw.offset + sum(a * b for a, b in zip(starts, draw.steps, strict=False))
+        drop_window(x.view(block.shape), y.view(block.shape), draw.draw, offset, draw.steps)
+    elif block.shape[2:] == (rows, columns) or (x.shape[0] == 1 and block.shape[3] == columns):
+        drop_part(x, y, draw, block.offset)
     else:
-        drop_window(x, y, inputs.draw, block.offset, (rows * columns, columns, 1))
+        drop_window(x, y, draw, block.offset, (rows * columns, columns, 1))
 
 
 def _scores(inputs: Inputs, block: Block, hidden: Tensor | None, out: Tensor) -> None:

@@ -87,7 +87,7 @@ def _reduced(x: DTensor, linear: bool) -> DTensor:
     return x if list(x.placements) == placements else x.redistribute(placements=placements)
 
 
-def _start(x: DTensor, piece: Tensor) -> list[int]:
+def start_of(x: DTensor, piece: Tensor) -> list[int]:
     """Return where the piece of this rank begins; Shard cuts as torch.chunk does, mesh dimensions in their order."""
     start, shape = [0] * x.dim(), list(x.shape)
     coordinate = x.device_mesh.get_coordinate()
@@ -110,7 +110,7 @@ def _start(x: DTensor, piece: Tensor) -> list[int]:
 
 def _on_piece(x: DTensor, whole: WindowDraw) -> DTensor:
     piece = _piece(x)
-    start = _start(x, piece)
+    start = start_of(x, piece)
     mine = whole._replace(offset=whole.offset + sum(a * b for a, b in zip(start, whole.steps, strict=True)))
     if takes(piece):
         y: DTensor = torch.empty_like(x)  # a third of the time of from_local
