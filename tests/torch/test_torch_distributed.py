@@ -18,6 +18,7 @@ torch = pytest.importorskip("torch")
 tensor = pytest.importorskip("torch.distributed.tensor")
 import simdrop.torch as st  # noqa: E402
 from places import ROOT, SUPPORT  # noqa: E402
+from simdrop.torch import _attention_blocks  # noqa: E402
 from torch_rank_cases import CASES  # noqa: E402
 
 
@@ -123,6 +124,33 @@ def test_installed() -> None:
         torch.manual_seed(0)
         torch.nn.functional.dropout(x, 0.5)
         assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("size", [1 << 16, 1 << 19])  # a few rows; two heads
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize(
+    ("batch", "dim"), [((6,), 0), ((2, 4), 0), ((2, 4), 1), ((2, 2, 4), 0), ((2, 2, 4), 2)], ids=str
+)
+def test_attention(batch: tuple[int, ...], dim: int, causal: bool, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block by block, and composed by PyTorch where batch dimensions are merged."""
+    monkeypatch.setattr(_attention_blocks, "_BLOCK", size)
+    torch.manual_seed(0)
+    whole = [torch.randn(*batch, 160, 8, dtype=torch.float64) for _ in range(3)]
+
+    def attend(query: Any, key: Any, value: Any) -> tuple[Any, Any]:
+        torch.manual_seed(1)
+        query = query.clone().requires_grad_()
+        y = torch.nn.functional.scaled_dot_product_attention(query, key, value, dropout_p=0.4, is_causal=causal)
+        return y.detach(), torch.autograd.grad(y.sum(), query)[0]
+
+    with st.accelerated():
+        expected = attend(*whole)
+        for i in range(2):
+            parts = [x.chunk(2, dim)[i] for x in whole]
+            with st.shard(index=i, of=2, dim=dim):
+                found = attend(*parts)
+            for one, other in zip(found, expected, strict=True):
+                torch.testing.assert_close(one, other.chunk(2, dim)[i])
 
 
 def test_micro_batches() -> None:
