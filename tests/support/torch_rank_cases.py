@@ -15,7 +15,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from simdrop.torch import _ranks
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch_rank_models import MODELS
@@ -189,6 +189,23 @@ def inference_mode(_: int) -> None:
             assert torch.equal(y.full_tensor(), expected)
 
 
+def part_of_the_ranks(rank: int) -> None:
+    """A mesh of two of the four: the others take their draws, and have nothing."""
+    x = _integers((5, 4), 1)
+    mesh = DeviceMesh("cpu", [0, 2])
+    torch.manual_seed(7)
+    expected = nn.AlphaDropout(0.5)(x), F.dropout(x, 0.5)
+    state = torch.get_rng_state()
+    torch.manual_seed(7)
+    placed = distribute_tensor(x, mesh, [S0]).requires_grad_()
+    found = nn.AlphaDropout(0.5)(placed), F.dropout(placed, 0.5)
+    found[1].sum().backward()  # type: ignore[no-untyped-call]
+    assert torch.equal(torch.get_rng_state(), state)
+    for y, whole in zip(found, expected, strict=True):
+        piece = y.to_local()
+        assert torch.equal(piece, whole.chunk(2)[rank // 2]) if rank % 2 == 0 else piece.numel() == 0
+
+
 def evaluation(_: int) -> None:
     """Nothing is drawn where nothing is dropped."""
     x: Any = distribute_tensor(_integers((6, 4), 1), _line(), [S0])
@@ -336,6 +353,7 @@ CASES: dict[str, Callable[[int], None]] = {
         orders,
         second_derivatives,
         inference_mode,
+        part_of_the_ranks,
         evaluation,
         compiled_graphs,
         ranks_that_disagree,

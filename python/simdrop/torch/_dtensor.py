@@ -90,10 +90,7 @@ def _reduced(x: DTensor, linear: bool) -> DTensor:
 def start_of(x: DTensor, piece: Tensor) -> list[int]:
     """Return where the piece of this rank begins; Shard cuts as torch.chunk does, mesh dimensions in their order."""
     start, shape = [0] * x.dim(), list(x.shape)
-    coordinate = x.device_mesh.get_coordinate()
-    if coordinate is None:  # this rank has nothing
-        return start
-    for placement, at, parts in zip(x.placements, coordinate, x.device_mesh.shape, strict=True):
+    for placement, at, parts in zip(x.placements, x.device_mesh.get_coordinate(), x.device_mesh.shape, strict=True):
         if placement.is_shard():
             d = placement.dim
             chunk = -(-shape[d] // parts)
@@ -109,6 +106,8 @@ def start_of(x: DTensor, piece: Tensor) -> list[int]:
 
 
 def _on_piece(x: DTensor, whole: WindowDraw) -> DTensor:
+    if x.device_mesh.get_coordinate() is None:  # this rank has nothing
+        return torch.empty_like(x)
     piece = _piece(x)
     start = start_of(x, piece)
     mine = whole._replace(offset=whole.offset + sum(a * b for a, b in zip(start, whole.steps, strict=True)))
