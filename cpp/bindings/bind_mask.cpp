@@ -2,8 +2,10 @@
 
 #include "bindings/arguments.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/operands.hpp"
 #include "bindings/release_gil.hpp"
-#include "engine/engine.hpp"
+#include "engine/drop_block.hpp"
+#include "format/float_mode.hpp"
 
 namespace py = pybind11;
 
@@ -75,17 +77,97 @@ u64 kept(const py::tuple& shape, const py::object& p, const py::object& seed,
 
 // Words first .. first + size - 1 of a plane; the kernels count in bits.
 py::array plane_words(const py::object& size, int plane, const py::object& seed,
-                      const py::object& stream, const py::object& threads) {
+                      const py::object& stream, const py::object& threads,
+                      const py::object& from) {
   if (plane < 0 || plane > 255)
     throw py::value_error("plane: got " + std::to_string(plane) + "; accepted: 0 to 255");
   const u64 n = unsigned_integer("size", size, kIndices / 32);
+  const u64 first = unsigned_integer("first", from, kIndices / 32 - n);
   const Plan plan = word_plan(plane, unsigned_integer("seed", seed, kLast),
                               unsigned_integer("stream", stream, kLast));
   const int n_threads = thread_count(threads);
   py::array_t<u32> out(static_cast<py::ssize_t>(n));
   auto* to = reinterpret_cast<u8*>(out.mutable_data());
   const ReleaseGil released(n);
-  packed(plan, 0, n * 32, to, false, n_threads);
+  packed(plan, first * 32, n * 32, to, false, n_threads);
+  return out;
+}
+
+// The keep bits of DropBlock for arrays of `shape`, (N, C, ...): a block begins where a seed is
+// dropped. The bits have one channel if the seeds have.
+struct BlockBits {
+  std::vector<i64> shape, lengths, steps;
+  KeepBits bits;
+
+  BlockBits(const py::tuple& of, const py::object& block_size, const py::tuple& seed_shape,
+            const py::object& p, const py::object& seed, const py::object& stream,
+            const py::object& offset, const py::object& apart, int threads)
+      : shape(simdrop::lengths("shape", of)), lengths(shape) {
+    const Numbers seeds(seed_shape, p, seed, stream, offset, apart);
+    const u64 size = unsigned_integer("size", block_size, u64{1} << 32, 1);
+    if (shape.size() < 3 || seeds.shape.size() != shape.size())
+      throw py::value_error("seeds: accepted: as many dimensions as the shape");
+    lengths[1] = std::min(lengths[1], seeds.shape[1]);
+    double cover = probability(p);
+    std::vector<i64> accepted(lengths);
+    for (std::size_t d = 2; d < shape.size(); ++d) {
+      accepted[d] = std::max<i64>(0, shape[d] - static_cast<i64>(size) + 1);
+      cover *= static_cast<double>(size);
+    }
+    if (seeds.shape != accepted) throw py::value_error("seeds: accepted: a place for each block");
+    const std::unique_ptr<u8[]> drawn(new u8[seeds.n / 8 + 9]);
+    const ReleaseGil released(elements_of("shape", lengths));
+    if (seeds.window)
+      window_packed(seeds.plan, seeds.offset, seeds.shape, seeds.steps, drawn.get(), true, threads);
+    else
+      packed(seeds.plan, seeds.offset, seeds.n, drawn.get(), true, threads);
+    const Blocks blocks{static_cast<u64>(lengths[0] * lengths[1]),
+                        {lengths.begin() + 2, lengths.end()},
+                        size,
+                        drawn.get(),
+                        cover >= 1};
+    bits = block_bits(blocks, threads);
+    steps.assign(shape.size(), 1);
+    for (std::size_t d = shape.size() - 1; d-- > 0;) steps[d] = steps[d + 1] * lengths[d + 1];
+    if (lengths[1] != shape[1]) steps[1] = 0;
+  }
+};
+
+double ratio(u64 a, u64 b) { return static_cast<double>(a) / static_cast<double>(b); }
+
+// keep ? x * elements / kept : 0
+py::object drop_blocks(const py::object& x, const py::object& out, const py::tuple& shape,
+                       const py::object& size, const py::tuple& seed_shape, const py::object& p,
+                       const py::object& seed, const py::object& stream, const py::object& offset,
+                       const py::object& steps, const py::object& threads, const char* name) {
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out, name);
+  const View& view = operands.x.view;
+  const BlockBits blocks(shape, size, seed_shape, p, seed, stream, offset, steps, n_threads);
+  if (view.shape != blocks.shape)
+    throw py::value_error(std::string(name) + ": got shape " + shown(shape_tuple(view)) +
+                          "; accepted: that of the mask, " + shown(shape));
+  const KeepBits& bits = blocks.bits;
+  const double scale = bits.kept == 0 ? 1 : InUsualMode<&ratio>::call(bits.n, bits.kept);
+  const ReleaseGil released(view.size());
+  dropout_given(bits, blocks.steps, select_operation(view.dtype, scale, 0, 0), view,
+                operands.out.view, n_threads);
+  return operands.result;
+}
+
+py::array block_bytes(const py::tuple& shape, const py::object& size, const py::tuple& seed_shape,
+                      const py::object& p, const py::object& seed, const py::object& stream,
+                      const py::object& offset, const py::object& steps,
+                      const py::object& threads) {
+  const BlockBits blocks(shape, size, seed_shape, p, seed, stream, offset, steps,
+                         thread_count(threads));
+  py::array_t<bool> out(blocks.lengths);
+  auto* to = reinterpret_cast<u8*>(out.mutable_data());
+  for (u64 k = 0; k < blocks.bits.n; k += 64) {
+    u8 expanded[64];
+    expand_bits(blocks.bits.words[k / 64], expanded);
+    std::memcpy(to + k, expanded, std::min<u64>(64, blocks.bits.n - k));
+  }
   return out;
 }
 
@@ -117,8 +199,14 @@ void bind_mask(py::module_& m) {
         py::arg("offset"), py::arg("steps"), py::arg("invert"), py::arg("threads"));
   m.def("count_kept", &kept, py::arg("shape"), py::arg("p"), py::arg("seed"), py::arg("stream"),
         py::arg("offset"), py::arg("steps"), py::arg("threads"));
+  m.def("drop_blocks", &drop_blocks, py::arg("x"), py::arg("out"), py::arg("shape"),
+        py::arg("size"), py::arg("seed_shape"), py::arg("p"), py::arg("seed"), py::arg("stream"),
+        py::arg("offset"), py::arg("steps"), py::arg("threads"), py::arg("name").none(false) = "x");
+  m.def("block_bytes", &block_bytes, py::arg("shape"), py::arg("size"), py::arg("seed_shape"),
+        py::arg("p"), py::arg("seed"), py::arg("stream"), py::arg("offset"), py::arg("steps"),
+        py::arg("threads"));
   m.def("plane_words", &plane_words, py::arg("size"), py::arg("plane"), py::arg("seed"),
-        py::arg("stream"), py::arg("threads"));
+        py::arg("stream"), py::arg("threads"), py::arg("first") = 0);
 }
 
 }  // namespace simdrop

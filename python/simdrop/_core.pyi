@@ -134,7 +134,34 @@ def count_kept(
     steps: tuple[int, ...] | None,
     threads: int | None,
 ) -> int: ...
-def plane_words(size: int, plane: int, seed: int, stream: int, threads: int | None) -> NDArray[np.uint32]: ...
+def drop_blocks(
+    x: Any,
+    out: Any,
+    shape: tuple[int, ...],
+    size: int,
+    seed_shape: tuple[int, ...],
+    p: SupportsFloat,
+    seed: int,
+    stream: int,
+    offset: int,
+    steps: tuple[int, ...] | None,
+    threads: int | None,
+    name: str = "x",
+) -> Any: ...
+def block_bytes(
+    shape: tuple[int, ...],
+    size: int,
+    seed_shape: tuple[int, ...],
+    p: SupportsFloat,
+    seed: int,
+    stream: int,
+    offset: int,
+    steps: tuple[int, ...] | None,
+    threads: int | None,
+) -> NDArray[np.bool_]: ...
+def plane_words(
+    size: int, plane: int, seed: int, stream: int, threads: int | None, first: int = 0
+) -> NDArray[np.uint32]: ...
 
 # A stream, whose next number is taken, or (seed, stream number, offset). Those who take one return the number too.
 _Source: TypeAlias = Stream | tuple[int, int, int]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from operator import truediv
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +14,6 @@ from simdrop._drawn import Drawn, checked, drawn_value
 from simdrop._mask import Mask
 from simdrop._shapes import as_shape, require_rank
 from simdrop._types import ArrayLike
-
-if TYPE_CHECKING:
-    pass
 
 
 @drawn_value
@@ -75,7 +71,8 @@ class BlockMask(Drawn):
         array([[ True,  True],
                [False, False]])
         """
-        return np.array(np.broadcast_to(~self._dropped(threads), self.shape))
+        kept = _core.block_bytes(*self._blocks(), threads)
+        return kept if kept.shape == self.shape else np.array(np.broadcast_to(kept, self.shape))
 
     def apply(self, x: ArrayLike, *, out: ArrayLike | None = None, threads: int | None = None) -> Any:
         """Return ``kept ? x * size(x) / number kept : +0``: the forward pass, and with a gradient the backward pass.
@@ -106,47 +103,12 @@ class BlockMask(Drawn):
         return self._applied("grad", grad, out, threads)
 
     def _applied(self, name: str, x: ArrayLike, out: ArrayLike | None, threads: int | None) -> Any:
-        shape = _core.shape_of(x, name)
-        require_shape(name, shape, self.shape, "the mask")
+        require_shape(name, _core.shape_of(x, name), self.shape, "the mask")
         if not self.seeds.p:
             return copied(x, out, threads, name)
-        dropped = self._dropped(threads)
-        kept = dropped.size - int(np.count_nonzero(dropped))
-        scale = _core.in_usual_mode(truediv, dropped.size, kept) if kept else 1.0
-        result = _core.select(x, out, 0.0, (0, 0, 0), scale, 0.0, 0.0, threads, shape, None, name)[0]
-        target = np.asarray(result)
-        np.copyto(target, target.dtype.type(0), where=dropped)
-        return result
+        return _core.drop_blocks(x, out, *self._blocks(), threads, name)
 
-    def _dropped(self, threads: int | None) -> NDArray[np.bool_]:
-        """Return where blocks lie, with 1 channel if channels are shared."""
-        lengths = (*self.seeds.shape[:2], *self.shape[2:])
-        dropped = np.zeros(lengths, np.bool_)
-        if self.seeds.size:
-            starts = ~self.seeds.keep(threads=threads)
-            if self.seeds.p * self.size ** (len(lengths) - 2) < 1:
-                _place(dropped, starts, self.size)
-            else:
-                dropped[tuple(slice(0, n) for n in self.seeds.shape)] = starts
-                for axis in range(2, len(lengths)):
-                    _widen(dropped, axis, self.size)
-        return dropped
-
-
-def _place(dropped: NDArray[np.bool_], starts: NDArray[np.bool_], size: int) -> None:
-    """Set a block at each start, one by one: the quicker way when there are few."""
-    steps = [stride // dropped.itemsize for stride in dropped.strides]
-    first = np.ravel_multi_index(np.nonzero(starts), dropped.shape)
-    within = np.indices((size,) * (dropped.ndim - 2)).reshape(dropped.ndim - 2, -1)
-    for offset in np.tensordot(steps[2:], within, axes=1):
-        dropped.reshape(-1)[first + offset] = True
-
-
-def _widen(dropped: NDArray[np.bool_], axis: int, size: int) -> None:
-    """Spread True over the `size - 1` places that follow along `axis`, doubling the reach each time."""
-    along = np.moveaxis(dropped, axis, 0)
-    reach = 1
-    while reach < size:
-        step = min(reach, size - reach)
-        along[step:] |= along[:-step].copy()
-        reach += step
+    def _blocks(self) -> tuple[Any, ...]:
+        """Return what says where blocks lie: the shape, their size, and the numbers of the seeds."""
+        seeds = self.seeds
+        return self.shape, self.size, seeds.shape, *seeds._numbers, seeds._steps

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, SupportsFloat, overload
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 Array = NDArray[Any]
+
+# Elements computed at a time: what is needed for them stays within level 2 of the caches.
+_PART = 8192
 
 
 class _Options(Options, total=False):
@@ -80,16 +84,13 @@ class ConcreteMask(Drawn):
         >>> simdrop.ConcreteMask((3,), 0.5, 0.1, seed=42).relaxed().round(4)
         array([1.e-04, 0.e+00, 1.e+00])
         """
-        p = self.p
-        if p in (0.0, 1.0):
-            return np.full(self.shape, p)
-        size = math.prod(self.shape)
-        words = _core.plane_words(size, _core.RANDOM_BITS_PLANE, self.seed, self.stream, threads)
-        u = (words.reshape(self.shape) + 0.5) / 2.0**32
-        logit = np.log(p) - np.log1p(-p) + np.log(u) - np.log1p(-u)
-        return np.asarray(
-            0.5 * (1 + np.tanh(logit / (2 * self.temperature)))
-        )  # the logistic function, without overflow
+        z = np.empty(math.prod(self.shape))
+        if self.p in (0.0, 1.0):
+            z.fill(self.p)
+        else:
+            for part, inverse in self._inverses(-1.0, threads):
+                np.reciprocal(inverse, out=z[part])
+        return z.reshape(self.shape)
 
     def apply(self, x: ArrayLike, *, out: ArrayLike | None = None, threads: int | None = None) -> Any:
         """Return ``x (1 - z) / (1 - p)`` in the type of `x`.
@@ -100,7 +101,7 @@ class ConcreteMask(Drawn):
         >>> simdrop.ConcreteMask((3,), 0.5, 0.1, seed=42).apply(np.ones(3)).round(4)
         array([1.9997, 2.    , 0.    ])
         """
-        return self._applied("x", x, self.relaxed(threads=threads), out, threads)
+        return self._applied("x", x, out, threads)
 
     def backward(  # type: ignore[override]
         self, grad: ArrayLike, x: ArrayLike, *, out: ArrayLike | None = None, threads: int | None = None
@@ -113,29 +114,53 @@ class ConcreteMask(Drawn):
         >>> simdrop.ConcreteMask((2,), 0.0, 0.1, seed=42).backward(np.ones(2), np.ones(2))
         (array([1., 1.]), 2.0)
         """
-        p = self.p
+        p, t = self.p, self.temperature
         grad, x = as_floats("grad", grad), as_floats("x", x)
         require_shape("x", x.shape, self.shape, "the mask")
         require_shape("grad", grad.shape, self.shape, "the mask")
-        z = self.relaxed(threads=threads)
-        grad_p = 0.0
-        if p < 1:
-            slope = z * (1 - z) / (self.temperature * p * (1 - p)) if p else 0.0  # of z for p
-            grad_p = float(np.sum(grad * x * ((1 - z) / (1 - p) ** 2 - slope / (1 - p))))
-        return self._applied("grad", grad, z, out, threads), grad_p
+        sums = [0.0]
+        if p == 0:
+            sums.append(float(np.sum(grad * x, dtype=np.float64)))
+        elif p < 1:
+            for part, inverse in self._inverses(1.0, threads):
+                kept = 1 / inverse
+                slope = (kept - kept * kept) / (t * p * (1 - p))  # of z for p
+                sums.append(float(np.sum(grad.flat[part] * x.flat[part] * (kept / (1 - p) - slope))) / (1 - p))
+        return self._applied("grad", grad, out, threads), math.fsum(sums)
 
-    def _applied(
-        self, name: str, x: ArrayLike, z: NDArray[np.float64], out: ArrayLike | None, threads: int | None
-    ) -> Any:
-        values = as_floats(name, x)
-        require_shape(name, values.shape, self.shape, "the mask")
+    def _applied(self, name: str, x: ArrayLike, out: ArrayLike | None, threads: int | None) -> Any:
+        require_shape(name, as_floats(name, x).shape, self.shape, "the mask")
+        if out is not None and not isinstance(out, np.ndarray):
+            return copied(self._applied(name, x, None, threads), out, threads)
+        result = copied(x, out, threads, name)
         if self.p == 0:
-            return copied(x, out, threads, name)
+            return result
+        y: Array = np.asarray(result)
         if self.p == 1:
-            result: Array = np.zeros_like(values)
-        else:
-            result = np.asarray((values * ((1 - z) / (1 - self.p))).astype(values.dtype))
-        return result if out is None else copied(result, out, threads)
+            y.fill(0)
+            return result
+        flat: Any = y.reshape(-1) if y.flags.c_contiguous else y.flat
+        for part, inverse in self._inverses(1.0, threads):
+            inverse *= 1 - self.p
+            flat[part] = np.divide(flat[part], inverse, out=inverse)
+        return result
+
+    def _inverses(self, sign: float, threads: int | None) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Yield 1 / how much of each element is kept, or for ``sign = -1`` dropped, and which part of all that is."""
+        odds = math.log(self.p) - math.log1p(-self.p)
+        size = math.prod(self.shape)
+        for first in range(0, size, _PART):
+            part = slice(first, min(size, first + _PART))
+            n = part.stop - first
+            u = _core.plane_words(n, _core.RANDOM_BITS_PLANE, self.seed, self.stream, threads, first) + 0.5
+            u /= 2.0**32 - u
+            np.log(u, out=u)
+            u += odds
+            u *= sign / self.temperature
+            with np.errstate(over="ignore"):
+                np.exp(u, out=u)
+            u += 1
+            yield part, u
 
 
 @overload

@@ -80,7 +80,8 @@ class EmbeddingDrawn(Drawn):
         if grad.shape[:-1] != indices.shape:
             raise ValueError(f"grad: got shape {grad.shape}; accepted: {indices.shape} and the width")
         total = np.zeros((self.mask.size, grad.shape[-1]), grad.dtype)
-        np.add.at(total, indices, _masked_rows(grad, self.mask, self.scale, indices, threads))
+        kept = self.mask.keep(threads=threads)[indices]
+        np.add.at(total, indices[kept], _scaled(grad[kept], self.scale, threads))
         return total
 
 
@@ -165,17 +166,17 @@ def embedding_dropout(
     if training:
         stream = as_stream(rng)
         mask = Mask(len(weight), p, seed=stream.seed, stream=stream.next())
-        rows = _masked_rows(weight[indices], mask, scale, indices, threads)
+        rows = _scaled(weight[indices], scale, threads)
+        rows[~mask.keep(threads=threads)[indices]] = 0
     else:
         mask, scale = Mask(len(weight), 0.0, seed=0), 1.0
         rows = weight[indices]
     return (rows, EmbeddingDrawn(mask, scale=scale)) if return_drawn else rows
 
 
-def _masked_rows(rows: Array, mask: Mask, scale: float, indices: Integers, threads: int | None) -> Array:
-    scaled = Mask(rows.shape, 0.0, seed=0).select(rows, scale=scale, threads=threads)
-    scaled[~mask.keep(threads=threads)[indices]] = 0
-    return np.asarray(scaled)
+def _scaled(rows: Array, scale: float, threads: int | None) -> Array:
+    """Scale rows in place, as kept elements are."""
+    return np.asarray(Mask(rows.shape, 0.0, seed=0).select(rows, scale=scale, out=rows, threads=threads))
 
 
 def _as_indices(indices: Any, words: int) -> Integers:

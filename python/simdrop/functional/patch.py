@@ -107,7 +107,8 @@ class TokenMask(Drawn):
         array([[0., 1., 5.]])
         """
         self._require_shape("x", x, self.prefix + self.tokens)
-        return np.asarray(x[np.arange(self.samples)[:, None], self.indices()])
+        first = np.arange(self.samples, dtype=np.intp)[:, None] * x.shape[1]
+        return x.reshape(-1, *x.shape[2:]).take(self.indices() + first, axis=0)
 
     def backward(self, grad: Array) -> Array:  # type: ignore[override]
         """Return the gradient for all tokens: that of the tokens that stayed, and zeros.
