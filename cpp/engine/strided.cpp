@@ -181,6 +181,7 @@ std::size_t best_axis(const Loop& loop) {
 
 void strided(const Plan& plan, const Operation& operation, DType dtype, const Walk& walk, u64 n,
              int threads) {
+  if (in_memory_order(plan, operation, dtype, walk, n, threads)) return;
   const Call call{plan, operation, dtype, walk, n, threads};
   const std::size_t axis = best_axis(walk.loop);
   if (axis == walk.loop.shape.size() - 1)

@@ -13,6 +13,12 @@ namespace simdrop {
 void strided(const Plan& plan, const Operation& operation, DType dtype, const Walk& walk, u64 n,
              int threads);
 
+// The same where memory runs in another order than the index, or backwards, in pieces whose bits
+// are drawn first and then brought into the order of memory (boxes.cpp). Returns whether that was
+// so.
+bool in_memory_order(const Plan& plan, const Operation& operation, DType dtype, const Walk& walk,
+                     u64 n, int threads);
+
 // Elements share bits, or the index steps by more (broadcast.cpp).
 void shared_or_stepped(const Plan& plan, const Operation& operation, DType dtype, const Walk& walk,
                        u64 n, int threads);

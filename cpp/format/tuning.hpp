@@ -77,6 +77,11 @@ inline constexpr u64 kLargePageBytes = u64{4} << 20;
 // call of a kernel no longer counts.
 inline constexpr u64 kHeldBits = 4 * kGroupBlocks * 128;
 
+// Boxes of arrays that lie in memory in another order than the mask's: so many elements, whose bits
+// take 8 KiB, and so many along the two axes that matter, if there are.
+inline constexpr u64 kBoxElements = 65536;
+inline constexpr u64 kBoxSide = 256;
+
 // Elements gathered from strided arrays at a time: with a second array 96 KiB, within level 2.
 inline constexpr u64 kGathered = 6144;
 

@@ -11,6 +11,7 @@
 #include "kernels/table.hpp"
 #include "kernels/tile.hpp"
 #include "kernels/trait.hpp"
+#include "kernels/transpose.hpp"
 
 namespace simdrop {
 namespace {
@@ -158,6 +159,8 @@ struct Kernels {
     t.packed = &InUsualMode<&packed>::call;
     t.bytes = &InUsualMode<&bytes>::call;
     t.row_bits = &InUsualMode<&row_bits>::call;
+    t.transpose_bits = &transpose_bits;
+    t.reverse_bits = &reverse_bits;
     t.count = &InUsualMode<&count>::call;
     return t;
   }

@@ -60,6 +60,18 @@ using TileKernel = void (*)(const Plan& plan, const Operation& operation, const 
 // each row is drawn and applied.
 using RowKernel = void (*)(const Plan& plan, const Operation& operation, const Tile& tile);
 
+// Bits that are turned over: bit c of row r, at from_bit + r * from_pitch + c of `from`, becomes
+// bit r of column c, at to_bit + c * to_pitch + r of `to`, where there are zeros. Up to kBitsBeyond
+// words of `from` beyond what is asked for are read.
+struct BitMatrix {
+  const u64* from;
+  i64 from_bit, from_pitch;
+  u64* to;
+  u64 to_bit, to_pitch;
+  u64 rows, columns;
+};
+inline constexpr u64 kBitsBeyond = 10;
+
 struct KernelTable {
   const char* name;
   DropoutKernel dropout[kOps][kDTypes];
@@ -69,6 +81,9 @@ struct KernelTable {
   // The keep bits of a rectangle, one row after another without a gap, into `bits`; only as many
   // bytes are written as hold them.
   void (*row_bits)(const Plan& plan, const Tile& tile);
+  void (*transpose_bits)(const BitMatrix& matrix);
+  // The last bit of all words becomes the first.
+  void (*reverse_bits)(u64* words, u64 count);
   // y = the pattern over and over, for n bytes; it starts at a multiple of 8 bytes, y at any
   // multiple of the element that it repeats
   void (*fill)(const void* pattern64, void* y, u64 n, Traffic traffic);

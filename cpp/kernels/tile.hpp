@@ -8,36 +8,10 @@
 #include "kernels/pipeline.hpp"
 #include "kernels/sinks.hpp"
 #include "kernels/table.hpp"
+#include "kernels/transpose.hpp"
 
 namespace simdrop {
 namespace {
-
-// Within each of kWords columns of words, bit c of word r becomes bit r of word c (Hacker's
-// Delight, 2nd edition, section 7-3): squares of kStep bits change places across the diagonal, then
-// smaller ones. The columns side by side fill the compiler's vectors.
-template <u64 kWords, int kStep = 32>
-inline void swap_squares(u64 (*w)[kWords]) {
-  constexpr u64 kMask =
-      ~u64{0} / ((u64{1} << kStep) + 1);  // the lower half of every 2 * kStep bits
-  for (int top = 0; top < 64; top += 2 * kStep)
-    for (int r = top; r < top + kStep; ++r) {
-      u64 low[kWords], high[kWords];
-      __builtin_memcpy(low, w[r], sizeof(low));
-      __builtin_memcpy(high, w[r + kStep], sizeof(high));
-      for (u64 k = 0; k < kWords; ++k) {
-        const u64 swapped = ((low[k] >> kStep) ^ high[k]) & kMask;
-        low[k] ^= swapped << kStep;
-        high[k] ^= swapped;
-      }
-      __builtin_memcpy(w[r], low, sizeof(low));
-      __builtin_memcpy(w[r + kStep], high, sizeof(high));
-    }
-  if constexpr (kStep > 1) swap_squares<kWords, kStep / 2>(w);
-}
-template <u64 kWords>
-SIMDROP_NOINLINE void transpose64(u64 (*w)[kWords]) {
-  swap_squares<kWords>(w);
-}
 
 // Draws the bits of a tile, 64 rows at a time. other_work() is called between the pieces of it.
 template <class V, class Work>
@@ -56,7 +30,7 @@ class TileDrawing {
       const u64 rows = tile_.rows - top < 64 ? tile_.rows - top : 64;
       strip_ = strips_[top / 64 % kTileStrips].bits;
       draw_strip(tile_.first + top * tile_.row_step, static_cast<unsigned>(rows));
-      transpose64<kWords>(strip_);
+      transpose_squares<kWords>(strip_);
       const u64 held = top / 64 % kTileStrips + 1;
       if (held == kTileStrips || top + 64 >= tile_.rows) hand_out(top / 64 + 1 - held, held);
     }

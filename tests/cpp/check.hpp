@@ -20,7 +20,7 @@ inline constexpr std::size_t kItemBytes[] = {2, 2, 4, 8};
 // Every entry of the table has a check below or in family.cpp. Whoever adds an entry adds one, and
 // counts it here.
 inline constexpr std::size_t kEntries =
-    (simdrop::kOps + 3 * simdrop::kPlainOps + simdrop::kNoises) * simdrop::kDTypes + 7;
+    (simdrop::kOps + 3 * simdrop::kPlainOps + simdrop::kNoises) * simdrop::kDTypes + 9;
 static_assert(sizeof(simdrop::KernelTable) == sizeof(const char*) + kEntries * sizeof(void (*)()),
               "a kernel without a check");
 
@@ -64,6 +64,12 @@ class Checker {
             const definition::Source& source, std::uint64_t threshold, std::uint64_t first,
             std::uint64_t row_step, std::uint64_t rows, std::uint64_t columns, std::size_t gap,
             Places places);
+  // Bits that are turned over, and put in reverse (transpose.cpp). Rows lie `gap` bits apart,
+  // columns `to_gap`.
+  void transpose(const simdrop::KernelTable& table, std::uint64_t rows, std::uint64_t columns,
+                 std::uint64_t gap, bool backwards, std::uint64_t from_bit, std::uint64_t to_bit,
+                 std::uint64_t to_gap);
+  void reverse(const simdrop::KernelTable& table, std::uint64_t words);
   void packed(const simdrop::KernelTable& table, const Mask& mask, bool invert, Places places);
   void bytes(const simdrop::KernelTable& table, const Mask& mask, bool invert, Places places);
   void count(const simdrop::KernelTable& table, const Mask& mask);

@@ -223,6 +223,24 @@ void check_tiles(Checker& checker, const KernelTable& table, bool quick) {
                  0, {0, 2, Side::end});  // as long as a tile
 }
 
+// Matrices of bits: each way of turning them over, at its borders, with and without gaps, rows
+// taken from the last to the first.
+void check_transposes(Checker& checker, const KernelTable& table, bool quick) {
+  // 1: a copy; 2 to 4: interleaved or separated; 7, 8, 9, 16, 17, 32, 33, 64: whole squares and
+  // parts of them, 65 and 100: a second one; 513, 700: more than a strip of words
+  for (const uint64_t rows : {1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 32, 33, 64, 65, 100, 513, 700})
+    for (const uint64_t columns : {1, 2, 3, 4, 5, 7, 8, 16, 17, 32, 33, 64, 65, 130, 513, 700}) {
+      if (quick && rows * columns > 10000) continue;
+      for (const uint64_t gap : {0, 8, 13})
+        for (const uint64_t to_gap : {0, 8, 13}) {
+          const uint64_t at = rows + columns + gap + to_gap;
+          checker.transpose(table, rows, columns, gap, at % 2 == 1, 0, 0, to_gap);
+          checker.transpose(table, rows, columns, gap, at % 2 == 0, at % 67, at % 71, to_gap);
+        }
+    }
+  for (const uint64_t words : {1, 2, 3, 8, 9, 100}) checker.reverse(table, words);
+}
+
 // Planes as they are: uniform words, seeds of streams, and the planes of a mask.
 void check_words(Checker& checker, const KernelTable& table) {
   for (const definition::Source& source : harness::kSources)
@@ -290,6 +308,7 @@ Digests check_table(Checker& checker, const KernelTable& table, bool quick,
   check_apply(checker, table, quick);
   check_words(checker, table);
   check_tiles(checker, table, quick);
+  check_transposes(checker, table, quick);
   Digests digests{checker.digest(), 0xCBF29CE484222325};
   other_failures += harness::check_others(table, quick, digests.others);
   return digests;

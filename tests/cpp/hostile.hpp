@@ -91,6 +91,8 @@ inline KernelTable hostile(const KernelTable& under_test, Environment environmen
   t.fill = Hostile::entry<[](const KernelTable& u) { return u.fill; }>;
   t.deviates = Hostile::entry<[](const KernelTable& u) { return u.deviates; }>;
   t.row_bits = Hostile::entry<[](const KernelTable& u) { return u.row_bits; }>;
+  t.transpose_bits = Hostile::entry<[](const KernelTable& u) { return u.transpose_bits; }>;
+  t.reverse_bits = Hostile::entry<[](const KernelTable& u) { return u.reverse_bits; }>;
   t.packed = Hostile::entry<[](const KernelTable& u) { return u.packed; }>;
   t.bytes = Hostile::entry<[](const KernelTable& u) { return u.bytes; }>;
   t.count = Hostile::entry<[](const KernelTable& u) { return u.count; }>;

@@ -141,7 +141,7 @@ class ConcreteMask(Drawn):
             return result
         flat: Any = y.reshape(-1) if y.flags.c_contiguous else y.flat
         for part, inverse in self._inverses(1.0, threads):
-            inverse *= 1 - self.p
+            np.multiply(inverse, 1 - self.p, out=inverse)
             flat[part] = np.divide(flat[part], inverse, out=inverse)
         return result
 
