@@ -72,26 +72,32 @@ class Axes {
       }
       axes_[d] = axis;
     }
-    const auto farther = [](const Axis& a, const Axis& b) { return a.y > b.y; };
-    differs_ = turned || !std::is_sorted(begin(), end(), farther);
-    std::stable_sort(begin(), end(), farther);
-    one_order_ =
-        std::all_of(begin(), end(), [](const Axis& a) { return a.x > 0 && a.y > 0; }) &&
-        std::is_sorted(begin(), end(), [](const Axis& a, const Axis& b) { return a.x > b.x; });
+    std::stable_sort(begin(), end(), [](const Axis& a, const Axis& b) { return a.y > b.y; });
+    // Memory in the order of the index, or with its innermost axis, is walked as it is.
+    fit_ = (turned || along_index() != end() - 1) &&
+           std::all_of(begin(), end(), [](const Axis& a) { return a.x > 0 && a.y > 0; }) &&
+           std::is_sorted(begin(), end(), [](const Axis& a, const Axis& b) { return a.x > b.x; });
   }
 
+  Axes(const Axes& other)
+      : count_(other.count_), x_(other.x_), y_(other.y_), first_(other.first_), fit_(other.fit_) {
+    std::copy_n(other.begin(), count_, begin());  // of 64 places for axes two or three are in use
+  }
+  Axes& operator=(const Axes&) = delete;
+
   // Whether boxes are the way for this array.
-  bool fit() const { return differs_ && one_order_; }
+  bool fit() const { return fit_; }
 
   // Chooses the extents of a box of about so many elements.
   void cut(u64 most) {
     Axis& memory = axes_[count_ - 1];
     Axis& drawn = *along_index();
-    memory.extent = std::min(memory.length, kBoxSide);
-    drawn.extent = std::min(drawn.length, kBoxSide);
-    // Longer runs of bits first, then what follows in memory.
+    drawn.extent = std::min(drawn.length, kBoxDrawn);
+    memory.extent = std::max(memory.extent, std::min(memory.length, kBoxRun));
+    // Then what follows in memory, and longer runs of bits.
+    for (std::size_t d = count_; d-- > 0;)
+      if (&axes_[d] != &drawn) grow(axes_[d], most);
     grow(drawn, most);
-    for (std::size_t d = count_; d-- > 0;) grow(axes_[d], most);
     boxes_ = 1;
     for (const Axis& axis : *this) boxes_ *= pieces(axis);
     Axes largest = *this;
@@ -276,7 +282,7 @@ class Axes {
   const u8* x_;
   u8* y_;
   u64 first_;
-  bool differs_, one_order_;
+  bool fit_;
   u64 boxes_ = 0, words_ = 0;
   u64 run_ = 0, rows_ = 0, row_step_ = 0;
   std::size_t slabs_ = 0;
@@ -289,8 +295,7 @@ bool in_memory_order(const Plan& plan, const Operation& operation, DType dtype, 
   Axes axes(walk);
   if (!axes.fit()) return false;
   const u64 most = static_cast<u64>(most_threads({n, kGranule, kWorthwhile, threads}));
-  axes.cut(most == 1 ? kBoxElements
-                     : std::clamp(n / (4 * most), kBoxSide * kBoxSide / 4, kBoxElements));
+  axes.cut(most == 1 ? kBoxElements : std::clamp(n / (4 * most), kBoxElements / 8, kBoxElements));
   const ApplyKernel apply =
       active_table().apply[static_cast<int>(operation.op)][static_cast<int>(dtype)];
   const Traffic traffic = traffic_of(n * item_size(dtype), walk.x == walk.y);

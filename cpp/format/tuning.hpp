@@ -78,9 +78,11 @@ inline constexpr u64 kLargePageBytes = u64{4} << 20;
 inline constexpr u64 kHeldBits = 4 * kGroupBlocks * 128;
 
 // Boxes of arrays that lie in memory in another order than the mask's: so many elements, whose bits
-// take 8 KiB, and so many along the two axes that matter, if there are.
-inline constexpr u64 kBoxElements = 65536;
-inline constexpr u64 kBoxSide = 256;
+// take 16 KiB, and at the least so many along the index, a whole block, and along memory, if there
+// are.
+inline constexpr u64 kBoxElements = 131072;
+inline constexpr u64 kBoxDrawn = 128;
+inline constexpr u64 kBoxRun = 1024;
 
 // Elements gathered from strided arrays at a time: with a second array 96 KiB, within level 2.
 inline constexpr u64 kGathered = 6144;
