@@ -73,14 +73,20 @@ class Axes {
       axes_[d] = axis;
     }
     std::stable_sort(begin(), end(), [](const Axis& a, const Axis& b) { return a.y > b.y; });
-    // Memory in the order of the index, or with its innermost axis, is walked as it is.
-    fit_ = (turned || along_index() != end() - 1) &&
+    in_order_ = std::is_sorted(begin(), end(),
+                               [](const Axis& a, const Axis& b) { return a.pace() > b.pace(); });
+    fit_ = (turned || !in_order_) &&
            std::all_of(begin(), end(), [](const Axis& a) { return a.x > 0 && a.y > 0; }) &&
            std::is_sorted(begin(), end(), [](const Axis& a, const Axis& b) { return a.x > b.x; });
   }
 
   Axes(const Axes& other)
-      : count_(other.count_), x_(other.x_), y_(other.y_), first_(other.first_), fit_(other.fit_) {
+      : count_(other.count_),
+        x_(other.x_),
+        y_(other.y_),
+        first_(other.first_),
+        fit_(other.fit_),
+        in_order_(other.in_order_) {
     std::copy_n(other.begin(), count_, begin());  // of 64 places for axes two or three are in use
   }
   Axes& operator=(const Axes&) = delete;
@@ -129,7 +135,7 @@ class Axes {
     const u64 held = lay_out();
     draw(plan, bits);
     i64 from = first_drawn(bits, held);
-    if (along_index() != end() - 1) {
+    if (!in_order_) {
       u64* const used = bits + held + kBitsBeyond;
       std::memset(used, 0, words_of(elements()) * 8);
       turn_over(bits, from, used);
@@ -272,8 +278,10 @@ class Axes {
     for (const Axis& axis : *this)
       if (&axis != &along && &axis != &memory) others[count++] = axis;
     for_each_place(others.data(), count, {nullptr, nullptr, from, 0}, [&](const Place& at) {
+      // what is a run on both sides is one row
+      const u64 rows = &along == &memory ? 1 : memory.extent;
       active_table().transpose_bits(
-          {bits, at.drawn, memory.drawn, used, at.used, along.used, memory.extent, along.extent});
+          {bits, at.drawn, memory.drawn, used, at.used, along.used, rows, along.extent});
     });
   }
 
@@ -282,7 +290,7 @@ class Axes {
   const u8* x_;
   u8* y_;
   u64 first_;
-  bool fit_;
+  bool fit_, in_order_;
   u64 boxes_ = 0, words_ = 0;
   u64 run_ = 0, rows_ = 0, row_step_ = 0;
   std::size_t slabs_ = 0;

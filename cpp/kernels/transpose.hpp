@@ -356,7 +356,17 @@ inline void transpose_rest(const BitMatrix& m) {
   }
 }
 
+// One row, whose bits become one bit of each column, side by side.
+inline void copy_row(const BitMatrix& m) {
+  for (u64 c = 0; c < m.columns; c += 64) {
+    const u64 n = m.columns - c < 64 ? m.columns - c : 64;
+    const u64 w = bits_at(m.from, static_cast<u64>(m.from_bit) + c);
+    put_bits(m.to, m.to_bit + c, w & low_mask(static_cast<unsigned>(n)), n);
+  }
+}
+
 inline void transpose_bits(const BitMatrix& m) {
+  if (m.rows == 1 && m.to_pitch == 1) return copy_row(m);
   BitMatrix rest = m;
   if (const u64 columns = quick_columns(m); columns != 0) {
     rest.columns -= columns;
