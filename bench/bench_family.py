@@ -201,7 +201,7 @@ def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
     def numpy_patches() -> Array:
         order = generator.random((len(tokens), tokens.shape[1] - 1)).argsort(axis=1)[:, : chosen.shape[1] - 1] + 1
         order.sort(axis=1)
-        return tokens[first, np.concatenate([np.zeros_like(first), order], axis=1)]
+        return np.asarray(tokens[first, np.concatenate([np.zeros_like(first), order], axis=1)])
 
     yield Case(
         "patch_dropout",

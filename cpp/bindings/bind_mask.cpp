@@ -77,8 +77,7 @@ u64 kept(const py::tuple& shape, const py::object& p, const py::object& seed,
 
 // Words first .. first + size - 1 of a plane; the kernels count in bits.
 py::array plane_words(const py::object& size, int plane, const py::object& seed,
-                      const py::object& stream, const py::object& threads,
-                      const py::object& from) {
+                      const py::object& stream, const py::object& threads, const py::object& from) {
   if (plane < 0 || plane > 255)
     throw py::value_error("plane: got " + std::to_string(plane) + "; accepted: 0 to 255");
   const u64 n = unsigned_integer("size", size, kIndices / 32);

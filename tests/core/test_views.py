@@ -58,7 +58,8 @@ def blocks(mask: simdrop.BlockMask) -> Any:
     seeds, axes = ~mask.seeds.keep(), tuple(range(2, len(mask.shape)))
     side = (mask.size,) * len(axes)
     begins = np.zeros((*seeds.shape[:2], *(n + mask.size - 1 for n in mask.shape[2:])), bool)
-    begins[(slice(None), slice(None), *(slice(mask.size - 1, mask.size - 1 + n) for n in seeds.shape[2:]))] = seeds
+    inside = (slice(None), slice(None), *(slice(mask.size - 1, mask.size - 1 + n) for n in seeds.shape[2:]))
+    begins[inside] = seeds
     covered = sliding_window_view(begins, side, axis=axes).any(axis=tuple(range(-len(axes), 0)))
     return np.broadcast_to(~covered, mask.shape)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from simdrop._drawn import Drawn, checked, drawn_value
 from simdrop._mask import Mask
 from simdrop._shapes import as_shape, require_rank
 from simdrop._types import ArrayLike
+
+_Blocks: TypeAlias = "tuple[tuple[int, ...], int, tuple[int, ...], float, int, int, int, tuple[int, ...] | None]"
 
 
 @drawn_value
@@ -108,7 +110,7 @@ class BlockMask(Drawn):
             return copied(x, out, threads, name)
         return _core.drop_blocks(x, out, *self._blocks(), threads, name)
 
-    def _blocks(self) -> tuple[Any, ...]:
+    def _blocks(self) -> _Blocks:
         """Return what says where blocks lie: the shape, their size, and the numbers of the seeds."""
         seeds = self.seeds
         return self.shape, self.size, seeds.shape, *seeds._numbers, seeds._steps

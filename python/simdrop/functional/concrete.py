@@ -152,7 +152,9 @@ class ConcreteMask(Drawn):
         for first in range(0, size, _PART):
             part = slice(first, min(size, first + _PART))
             n = part.stop - first
-            u = _core.plane_words(n, _core.RANDOM_BITS_PLANE, self.seed, self.stream, threads, first) + 0.5
+            u: NDArray[np.float64] = _core.plane_words(
+                n, _core.RANDOM_BITS_PLANE, self.seed, self.stream, threads, first
+            ) + np.float64(0.5)
             u /= 2.0**32 - u
             np.log(u, out=u)
             u += odds

@@ -108,7 +108,7 @@ class TokenMask(Drawn):
         """
         self._require_shape("x", x, self.prefix + self.tokens)
         first = np.arange(self.samples, dtype=np.intp)[:, None] * x.shape[1]
-        return x.reshape(-1, *x.shape[2:]).take(self.indices() + first, axis=0)
+        return np.asarray(x.reshape(-1, *x.shape[2:]).take(self.indices() + first, axis=0))
 
     def backward(self, grad: Array) -> Array:  # type: ignore[override]
         """Return the gradient for all tokens: that of the tokens that stayed, and zeros.
