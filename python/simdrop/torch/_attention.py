@@ -103,7 +103,7 @@ def inputs_of(
     if grouped and batch:
         key, value = (x if x.shape[-3] == batch[-1] else _repeated(x, batch[-1]) for x in (key, value))
     if mask is not None:
-        mask = _four_of_mask(mask.logical_not() if mask.dtype == torch.bool else mask, batch)
+        mask = _four_of_mask(mask.clone() if mask.dtype == torch.bool else mask, batch)
     scale = query.shape[-1] ** -0.5 if scale is None else scale
     return Inputs(_four(query, batch), _four(key, batch), _four(value, batch), mask, causal, scale, draw), batch
 
@@ -178,7 +178,7 @@ def _composed_backward(inputs: Inputs, gradient: Tensor, wanted: tuple[bool, ...
     if causal:
         scores = scores.masked_fill(scores.new_ones(matrix[2:], dtype=torch.bool).triu(1), -math.inf)
     elif mask is not None:
-        scores = scores.masked_fill(mask, -math.inf) if mask.dtype == torch.bool else scores + mask
+        scores = scores.masked_fill(~mask, -math.inf) if mask.dtype == torch.bool else scores + mask
     hidden = (scores == -math.inf).all(-1, keepdim=True)  # of a row that sees nothing PyTorch makes zeros
     probabilities = torch.softmax(scores.masked_fill(hidden, 0.0), -1).masked_fill(hidden, 0.0)
     gradient = gradient.to(dtype)
