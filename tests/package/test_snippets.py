@@ -73,6 +73,28 @@ def test_every_page_with_snippets_is_listed() -> None:
             assert any(block.startswith(start) for block in blocks(page)), f"{page}: no block begins with {start!r}"
 
 
+def test_every_example_is_in_the_gallery() -> None:
+    listed = re.findall(r'^    \("(\w+)", ', (ROOT / "docs" / "gallery.py").read_text(), re.MULTILINE)
+    assert set(listed) == {path.stem for path in (ROOT / "examples").glob("*.py")} - {"network"}
+    shown = re.findall(r"^gallery/(\w+)$", (ROOT / "docs" / "gallery.md").read_text(), re.MULTILINE)
+    assert shown == listed
+
+
+@pytest.mark.parametrize("module", signatures.MODULES)
+def test_every_public_name_has_an_entry_in_the_reference(module: str) -> None:
+    # The build of the reference says so too, but needs Sphinx.
+    entries = set()
+    for page in (ROOT / "docs" / "api").glob("*.rst"):
+        current = ""
+        for line in page.read_text().splitlines():
+            if found := re.match(r"\.\. (currentmodule|autoclass|autofunction|data):: ([\w.]+)", line):
+                current = found[2] if found[1] == "currentmodule" else current
+                entries.add(f"{current}.{found[2]}".replace("simdrop.simdrop.", "simdrop."))
+    names = {re.match(r"([\w.]+)", line)[1] for line in signatures.pinned()[module]}  # type: ignore[index]
+    wanted = {name for name in names if name.count(".") == module.count(".") + 1 and "__" not in name}
+    assert wanted - entries - set(signatures.MODULES) == set()
+
+
 @pytest.fixture
 def _unchanged() -> Iterator[None]:
     """Take back what the pages do to the process."""
