@@ -25,7 +25,6 @@ SCRIPTS = (
     ("uncertainty", "Uncertainty", True),
     ("depth_and_attention", "Depth and attention", True),
     ("one_mask", "One mask, cut in two ways", True),
-    ("torch_ranks", "One network on 1, 2 and 4 processes", True),
     ("keras_digits", "Keras, unchanged", False),
     ("jax_digits", "Flax and Optax", False),
 )
