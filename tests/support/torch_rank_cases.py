@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -215,16 +214,6 @@ def evaluation(_: int) -> None:
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def compiled_graphs(_: int) -> None:
-    """DTensors are refused there, not given the same mask on each rank."""
-    x = distribute_tensor(torch.ones(8, 3), _line(), [S0])
-    compiled = torch.compile(lambda x: F.dropout(x, 0.5), backend="aot_eager")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Dynamo's own run of PyTorch's dropout with pretended tensors
-        with pytest.raises(Exception, match="dropout of a DTensor: got a compiled graph"):
-            compiled(x)
-
-
 def _raised(what: Callable[[], object], *parts: str) -> None:
     with pytest.raises((RuntimeError, ValueError, TypeError)) as caught:
         what()
@@ -355,7 +344,6 @@ CASES: dict[str, Callable[[int], None]] = {
         inference_mode,
         part_of_the_ranks,
         evaluation,
-        compiled_graphs,
         ranks_that_disagree,
         blocks_that_disagree,
         data_parallel,

@@ -251,10 +251,20 @@ assert torch.ops.aten.dropout.default not in handlers
 st.install()
 assert torch.ops.aten.dropout.default in handlers
 assert not any(type(finder).__module__.startswith("simdrop") for finder in sys.meta_path)
+
+# in a compiled graph PyTorch's dropout is refused, and a function of this package breaks the graph
+try:
+    torch.compile(lambda x: torch.dropout(x, 0.5, True), backend="aot_eager")(x)
+except Exception as error:
+    assert "dropout of a DTensor: got a compiled graph" in str(error), error
+else:
+    raise AssertionError("it was not refused")
+y = torch.compile(lambda x: st.dropout(x * 2, 0.5, rng=1) + 1, backend="aot_eager")(x)
+assert torch.equal(y.to_local(), st.dropout(torch.ones(6, 4) * 2, 0.5, rng=1)[3:] + 1)
 """
 
 
-def test_dtensor_may_be_imported_later() -> None:
+def test_dtensor_may_be_imported_later_and_meet_compiled_graphs() -> None:
     done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 0, done.stderr
 

@@ -14,7 +14,7 @@ from simdrop._rng import RNG
 from simdrop.torch import _forms
 from simdrop.torch._autograd import replace
 from simdrop.torch._composed import composes, fresh_seed, is_known, is_traced
-from simdrop.torch._dtensor import arrived, is_awaited, takes_dtensor
+from simdrop.torch._dtensor import arrived, is_awaited, is_dtensor, takes_dtensor
 from simdrop.torch._engines import Composed, Engine, Kernels, Own, Pieces, Traced
 from simdrop.torch._memory import takes, transforms
 from simdrop.torch._ops import seed_tensor
@@ -55,6 +55,8 @@ def _call(
     named = generator is not None or rng is not None
     drawn = p < 1 if drawn is None else drawn
     engine: Engine
+    if _compiling() and is_dtensor(x):
+        return _outside(form, x, p, training, inplace, generator=generator, rng=rng, drawn=drawn)
     if _compiling() or (_modes() > 0 and not transforms() and is_traced(x) and is_known(x)):
         engine = Traced(_given_seed(generator, rng) if named else seed_tensor(drawn))
     elif takes(x):
@@ -76,6 +78,9 @@ def _call(
     if not inplace:
         return y
     return x.copy_(y) if _compiling() else replace(x, y)
+
+
+_outside = _disable_dynamo(_call)  # a compiled graph breaks here
 
 
 def run_form(form: _Form, x: Tensor, p: float, *, rng: RNG) -> Tensor:
