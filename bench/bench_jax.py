@@ -111,7 +111,7 @@ def steps(sequence: int, options: argparse.Namespace) -> Iterator[Result]:
 
 def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
     """Run everything."""
-    # Brings the allocator to where any training process has it; see settle_allocator in bench_torch.py.
+    # Brings the allocator to where any training process has it; see settle_allocator in torch_models.py.
     for _ in range(2):
         np.empty(31 << 20, np.uint8).fill(1)
     results = [*overhead(options)]

@@ -23,7 +23,7 @@ from machine import count_name, usable_cpus
 from plots import plot_torch
 from report import Result, WrongAnswerError, conduct, progress, read_options, result, sides_tables
 from timing import SETTLE_SECONDS, Statement, alternate, paired_ratio, spread
-from torch_models import P, Step, Switch, encoder, gpt, loss_curve, mlp, saved_bytes
+from torch_models import P, Step, Switch, encoder, gpt, loss_curve, mlp, saved_bytes, settle_allocator
 
 SIZES = ("1Ki", "2Ki", "4Ki", "16Ki", "64Ki", "256Ki", "1Mi", "4Mi", "16Mi")
 SEEDS = 10
@@ -34,17 +34,6 @@ SAMPLE_SECONDS = 0.02
 AGREE = 4.0
 
 judged = partial(result, contestant="simdrop against PyTorch", reference="PyTorch")
-
-
-def settle_allocator() -> None:
-    """Bring glibc's malloc to where any training process has it.
-
-    What it gives back to the system, to be had again page by page, depends on the largest block that was ever freed
-    (mallopt(3), M_MMAP_THRESHOLD, at most 32 MiB). A process that has only seen the 4 MiB of a small case pays more for
-    pages than for dropout, on either side.
-    """
-    for _ in range(2):
-        torch.zeros(31 << 18)  # 31 MiB
 
 
 def check(name: str, x: torch.Tensor, g: torch.Tensor) -> None:

@@ -18,7 +18,7 @@ if missing:
 import simdrop.torch as st  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from client_models import BATCH, CLIENTS, HUGGING_FACE, Client, batch  # noqa: E402
+from client_models import BATCH, CLIENTS, HUGGING_FACE, SMALL, Client, batch  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 STEPS = 8
@@ -40,7 +40,7 @@ class Training:
     def __init__(self, client: Client, seed: int) -> None:
         self.client = client
         torch.manual_seed(seed)
-        self.model = client.make().train()
+        self.model = client.make(SMALL).train()
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=5e-3)
 
     def steps(self, n: int) -> list[float]:
@@ -144,7 +144,7 @@ def test_trainer(tmp_path: Path) -> None:
             disable_tqdm=True,
         )
         transformers.set_seed(3)
-        trainer = transformers.Trainer(client.make(), arguments, train_dataset=_Digits())
+        trainer = transformers.Trainer(client.make(SMALL), arguments, train_dataset=_Digits())
         trainer.remove_callback(transformers.PrinterCallback)
         calls = st.kernel_calls()
         trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-12") if checkpoint else None)

@@ -26,9 +26,25 @@ import timm
 import transformers
 from sklearn.datasets import load_digits
 
-WIDTH, LAYERS, HEADS = 32, 2, 2
-PIXELS, LEVELS, CLASSES = 64, 17, 10
+LEVELS, CLASSES = 17, 10
 BATCH = 16
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large a model is, and what it reads."""
+
+    width: int = 32
+    layers: int = 2
+    heads: int = 2
+    side: int = 8  # of images, whose pixels are the tokens of text models
+
+    @property
+    def tokens(self) -> int:
+        return self.side**2
+
+
+SMALL = Size()
 
 
 @cache
@@ -43,7 +59,7 @@ class Client:
     """A model of a library: how it is made, and its loss on a batch of digits."""
 
     name: str
-    make: Callable[[], Any]
+    make: Callable[[Size], Any]
     loss: Callable[[Any, Any, Any], Any]
     dropouts: int  # calls of a kernel in a forward pass
 
@@ -52,7 +68,7 @@ class Client:
 
 
 def _tokens(images: Any) -> Any:
-    return images.reshape(len(images), PIXELS)
+    return images.flatten(1)
 
 
 def _classified(model: Any, images: Any, labels: Any) -> Any:
@@ -75,27 +91,27 @@ def _judged(model: Any, images: Any, labels: Any) -> Any:
     return torch.nn.functional.cross_entropy(model(images[:, None] / 16), labels)
 
 
-def bert(attention: str) -> Any:
+def bert(attention: str, size: Size) -> Any:
     config = transformers.BertConfig(
         vocab_size=LEVELS,
-        hidden_size=WIDTH,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS,
-        intermediate_size=2 * WIDTH,
-        max_position_embeddings=PIXELS,
+        hidden_size=size.width,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        intermediate_size=4 * size.width,
+        max_position_embeddings=size.tokens,
         num_labels=CLASSES,
         attn_implementation=attention,
     )
     return transformers.BertForSequenceClassification(config)
 
 
-def gpt2(attention: str) -> Any:
+def gpt2(attention: str, size: Size) -> Any:
     config = transformers.GPT2Config(
         vocab_size=LEVELS,
-        n_embd=WIDTH,
-        n_layer=LAYERS,
-        n_head=HEADS,
-        n_positions=PIXELS,
+        n_embd=size.width,
+        n_layer=size.layers,
+        n_head=size.heads,
+        n_positions=size.tokens,
         bos_token_id=0,
         eos_token_id=0,
         attn_implementation=attention,
@@ -103,14 +119,14 @@ def gpt2(attention: str) -> Any:
     return transformers.GPT2LMHeadModel(config)
 
 
-def t5(attention: str) -> Any:
+def t5(attention: str, size: Size) -> Any:
     config = transformers.T5Config(
         vocab_size=LEVELS,
-        d_model=WIDTH,
-        d_kv=WIDTH // HEADS,
-        d_ff=2 * WIDTH,
-        num_layers=LAYERS,
-        num_heads=HEADS,
+        d_model=size.width,
+        d_kv=size.width // size.heads,
+        d_ff=4 * size.width,
+        num_layers=size.layers,
+        num_heads=size.heads,
         decoder_start_token_id=0,
         pad_token_id=0,
         attn_implementation=attention,
@@ -118,15 +134,15 @@ def t5(attention: str) -> Any:
     return transformers.T5ForConditionalGeneration(config)
 
 
-def vit(attention: str) -> Any:
+def vit(attention: str, size: Size) -> Any:
     config = transformers.ViTConfig(
-        image_size=8,
+        image_size=size.side,
         patch_size=2,
         num_channels=1,
-        hidden_size=WIDTH,
-        num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS,
-        intermediate_size=2 * WIDTH,
+        hidden_size=size.width,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        intermediate_size=4 * size.width,
         hidden_dropout_prob=0.1,
         attention_probs_dropout_prob=0.1,
         num_labels=CLASSES,
@@ -135,28 +151,28 @@ def vit(attention: str) -> Any:
     return transformers.ViTForImageClassification(config)
 
 
-def lora() -> Any:
+def lora(size: Size) -> Any:
     """Return a BERT of which only low-rank additions are trained, with dropout before them."""
     adapters = peft.LoraConfig(
         task_type="SEQ_CLS", r=4, lora_alpha=16, lora_dropout=0.2, target_modules=["query", "value"]
     )
-    model = bert("eager")
+    model = bert("eager", size)
     for module in model.modules():  # so that what is dropped is LoRA's alone
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
     return peft.get_peft_model(model, adapters)
 
 
-def timm_vit() -> Any:
+def timm_vit(size: Size) -> Any:
     """Return timm's vision transformer with dropout and stochastic depth."""
     return timm.create_model(
         "vit_tiny_patch16_224",
-        img_size=8,
+        img_size=size.side,
         patch_size=2,
         in_chans=1,
-        embed_dim=WIDTH,
-        depth=LAYERS,
-        num_heads=HEADS,
+        embed_dim=size.width,
+        depth=size.layers,
+        num_heads=size.heads,
         num_classes=CLASSES,
         drop_rate=0.1,
         pos_drop_rate=0.1,
@@ -166,15 +182,15 @@ def timm_vit() -> Any:
     )
 
 
-# One dropout of the embeddings, then of each layer's attention and its two results; BERT has one before its classifier,
-# T5 one before each norm, in each of its feed-forward parts and in attention to the encoder too.
+# For a model of SMALL: one dropout of the embeddings, then of each layer's attention and its two results; BERT has one
+# before its classifier, T5 one before each norm, in its feed-forward parts and in attention to the encoder too.
 HUGGING_FACE = [
     Client(f"{make.__name__}-{attention}", partial(make, attention), loss, dropouts)
     for make, loss, dropouts in (
-        (bert, _classified, 1 + 3 * LAYERS + 1),
-        (gpt2, _continued, 1 + 3 * LAYERS),
-        (t5, _translated, 4 + (4 + 6) * LAYERS),
-        (vit, _seen, 1 + 3 * LAYERS),
+        (bert, _classified, 1 + 3 * SMALL.layers + 1),
+        (gpt2, _continued, 1 + 3 * SMALL.layers),
+        (t5, _translated, 4 + (4 + 6) * SMALL.layers),
+        (vit, _seen, 1 + 3 * SMALL.layers),
     )
     for attention in ("eager", "sdpa")
 ]
@@ -182,6 +198,6 @@ HUGGING_FACE = [
 # attention, its result and twice in the feed-forward part.
 CLIENTS = [
     *HUGGING_FACE,
-    Client("bert-lora", lora, _classified, 2 * LAYERS),
-    Client("timm-vit", timm_vit, _judged, 2 + 4 * LAYERS),
+    Client("bert-lora", lora, _classified, 2 * SMALL.layers),
+    Client("timm-vit", timm_vit, _judged, 2 + 4 * SMALL.layers),
 ]
