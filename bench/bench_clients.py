@@ -29,7 +29,7 @@ CHOSEN = ("bert-sdpa", "gpt2-sdpa", "t5-eager", "vit-sdpa", "bert-lora", "timm-v
 
 def steps(client: Client, options: argparse.Namespace, switch: Switch) -> Iterator[Result]:
     """Time a training step (forward, backward, AdamW) with stock dropout, with simdrop's, and without any."""
-    size, batch = (SMALL, 2) if options.quick else (LARGE, 8)
+    size, batch = (SMALL, 2) if options.quick else (LARGE, 4)
     torch.manual_seed(0)
     model = client.make(size).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
@@ -54,7 +54,7 @@ def steps(client: Client, options: argparse.Namespace, switch: Switch) -> Iterat
             for side, before in (switch.sides() | {"no dropout": switch.identity}).items()
         ],
         seconds_each=options.seconds,
-        min_rounds=2 if options.quick else 7,
+        min_rounds=2 if options.quick else 5,
         max_rounds=30,
         pause=0.0 if options.quick else SETTLE_SECONDS,
     )
