@@ -50,6 +50,19 @@ def test_a_seed_is_a_mask(dtype: Any) -> None:
     assert torch.equal(layer(x), x)
 
 
+def test_the_generator_is_left_as_keras_leaves_it() -> None:
+    layer, own = sk.Dropout(0.5, seed=2**31 - 5), keras.random.SeedGenerator(2**31 - 5)
+    for _ in range(3):
+        layer(torch.ones(4, 5), training=True)
+        own.next()
+    assert torch.equal(layer.seed_generator.state.value, own.state.value)
+    with keras.StatelessScope() as scope:  # where states are those of the scope
+        layer(torch.ones(4, 5), training=True)
+    assert torch.equal(layer.seed_generator.state.value, own.state.value)
+    own.next()
+    assert torch.equal(scope.get_current_value(layer.seed_generator.state), own.state.value)
+
+
 NOISE: list[tuple[type, dict[str, Any], tuple[int, ...], tuple[int, ...]]] = [
     (sk.Dropout, {"noise_shape": (None, 1, 6)}, (3, 5, 6), (3, 1, 6)),
     (sk.Dropout, {"noise_shape": [5, 1]}, (3, 5, 6), (1, 5, 1)),
