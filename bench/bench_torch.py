@@ -1,6 +1,6 @@
 """Times PyTorch on the CPU with its own dropout and with simdrop's, side by side in one process.
 
-Operators, training steps, the memory kept for backward, and whether training comes to the same result. Run
+Operators, attention, training steps, the memory kept for backward, and whether training comes to the same result. Run
 `python bench/bench_torch.py --help` for the options and see README.md in this folder.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 import simdrop
 import torch
 import torch.nn.functional as F
+import torch_attention
 import torch_compiled
 from machine import count_name, usable_cpus
 from plots import plot_torch
@@ -151,6 +152,12 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
         for name, make in progress(models.items(), lambda model: model[0]):
             results += steps(name, make(), options, switch)
         results += memory(options, switch)
+        shapes = torch_attention.QUICK if options.quick else torch_attention.SHAPES
+        of_types = [*((shape, torch.float32) for shape in shapes), (shapes[-2:][0], torch.bfloat16)]
+        for shape, kind in progress(of_types, lambda case: f"attention {case[0]}"):
+            results += torch_attention.attention(shape, kind, options, switch)
+        for shape in shapes:
+            results += torch_attention.peak(shape, options)
         judgements, curves = training(options, switch)
         # last, because Inductor leaves threads alive: see Switch.stock
         for size in (64 << 10,) if options.quick else (64 << 10, 1 << 20):

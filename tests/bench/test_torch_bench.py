@@ -32,6 +32,12 @@ def test_a_quick_run(tmp_path: Path) -> None:
             assert by_case[f"{what}/bfloat16/{size}", "simdrop against PyTorch"]["unit"] == "ratio"
     for model in ("encoder 16", "GPT 256", "MLP"):
         assert {name for case, name in by_case if case == f"step/{model}"} >= {"PyTorch", "simdrop", "no dropout"}
-    for case in ("compiled/forward+backward/float32/64 Ki", "compiled step/encoder 16"):
+    assert by_case["attention peak/1x2x128", "simdrop"]["unit"] == "bytes"
+    for case in (
+        "attention/1x2x128",
+        "attention/1x2x128, bfloat16",
+        "compiled/forward+backward/float32/64 Ki",
+        "compiled step/encoder 16",
+    ):
         assert {name for one, name in by_case if one == case} >= {"PyTorch", "simdrop", "simdrop against PyTorch"}
     assert set(content["training"]["curves"]) == {"PyTorch", "simdrop"}
