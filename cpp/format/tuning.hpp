@@ -15,9 +15,6 @@ namespace simdrop {
 // Blocks drawn at a time: six chains of eight lanes (AVX-512), and whole chains of the others too.
 inline constexpr int kGroupBlocks = 48;
 
-// Ties of one group that are listed at a time. 24 are usual; a group with more is listed again.
-inline constexpr u32 kTieCapacity = 6 * kGroupBlocks;
-
 // ---- Memory, inside a call ---------------------------------------------------------------------
 
 // From memory, lines are asked for so many bytes ahead: 8 KiB hide the latency and leave most of

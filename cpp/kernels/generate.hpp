@@ -27,6 +27,7 @@ inline constexpr u64 kStretch = u64{1} << 34;
 template <class V>
 class Generator {
   static constexpr int kVectors = kGroupBlocks / static_cast<int>(V::lanes);
+  static constexpr u32 kVectorWords = V::lanes * 2;
 
  public:
   Generator(const Plan& plan, u64 first)
@@ -40,172 +41,217 @@ class Generator {
   }
 
   // How many calls of step() make a group.
-  int steps() const { return planes_; }
+  int steps() const { return steps_of_group(planes_); }
 
-  // Drawing a group leaves room for other work: after each step, and with ties after finish and
-  // about three times in resolve_ties. So many words of another group each time make all of them.
+  // Drawing a group leaves room for other work: after each step, and with ties as often again as
+  // they are resolved in pieces. So many words of another group each time make all of them.
   static int words_between(const Plan& plan) {
-    const int planes = plan.plane_last - plan.plane_first + 1;
-    const int times = plan.tail != 0 ? planes + 4 : planes;
+    const int steps = steps_of_group(plan.plane_last - plan.plane_first + 1);
+    const int times = steps + (plan.tail != 0 ? kTiePieces : 0);
     return times == 0 ? kGroupWords : (kGroupWords + times - 1) / times;
   }
 
-  // A group is block() filled, begin, every step, finish, resolve_ties. The next begin may come
-  // before resolve_ties, and should: that reads what finish has just written, which takes a while
-  // to arrive.
+  // A group is block() filled, begin, every step, finish, resolve_ties: `keep` gets its keep bits,
+  // 64 to a word, in element order; ties count as kept until they are resolved. The next begin may
+  // come before that, and should: it reads what the last steps have just written, which takes a
+  // while to arrive.
   u64* block() { return block_[1 - now_]; }
-  void begin(int count) {
+  void begin(int count, u64* keep) {
     now_ = 1 - now_;
+    keep_ = keep;
     vectors_ = (count + static_cast<int>(V::lanes) - 1) / static_cast<int>(V::lanes);
     for (int v = 0; v < vectors_; ++v)
       shared_[v] = SharedRounds<V>(plan_, V::load(block_[now_] + static_cast<u32>(v) * V::lanes));
+    if (planes_ == 0)
+      for (int j = 0; j < kGroupWords; ++j) keep[j] = plan_.top == 0 ? ~u64{0} : 0;
   }
 
-  // Planes are drawn from the least significant that matters to the most significant: one alone if
-  // their number is odd, the others in pairs, half of the group's vectors in a step.
+  // Planes are drawn from the least significant that matters to the most significant: one alone,
+  // then two, if their number is odd or half of it is, and the others in fours. A step draws some
+  // vectors' planes, so many that `chains` chains run at once.
   void step(int s) {
-    if (planes_ % 2 != 0 && s-- == 0) return single_plane();
-    const int low =
-        planes_ - 1 - planes_ % 2 - s / 2 * 2;  // of the two planes the less significant
-    const bool starts = s / 2 == 0 && planes_ % 2 == 0;
-    const int from = s % 2 * kHalf;
-    const int end = from + kHalf < vectors_ ? from + kHalf : vectors_;
-    if (compare_tail_)
-      two_planes<true>(low, from, end, starts);
-    else
-      two_planes<false>(low, from, end, starts);
+    int low = planes_ - 1;  // of the planes of a step the least significant
+    if (drawn<false, 1>(low, s) || drawn<false, 2>(low, s)) return;
+    compare_tail_ ? drawn<true, 4>(low, s) : drawn<false, 4>(low, s);
   }
 
-  // Writes the group's keep bits, 64 to a word, in element order; ties count as kept.
-  SIMDROP_NOINLINE void finish(u64* keep) {
-    if (planes_ == 0) {
-      const u64 fill = plan_.top == 0 ? ~u64{0} : 0;
-      for (int j = 0; j < kGroupWords; ++j) keep[j] = fill;
-      return;
-    }
-    constexpr u32 kWords = V::lanes * 2;
-    for (u32 v = 0; v < static_cast<u32>(vectors_); ++v)
-      V::interleave(keep + v * kWords, ge_[v].w01, ge_[v].w23);
+  // All steps are done.
+  void finish() {
     if (!compare_tail_) return;
-    for (u32 v = 0; v < static_cast<u32>(vectors_); ++v)
-      V::interleave(tie_ + v * kWords, V::bit_xor(ge_[v].w01, gt_[v].w01),
-                    V::bit_xor(ge_[v].w23, gt_[v].w23));
     tie_block_ = block_[now_];
-    list_ties(static_cast<u32>(vectors_) * kWords);
+    tie_keep_ = keep_;
+    tie_words_ = static_cast<u32>(vectors_) * kVectorWords;
+    ties_at_ = ties_end_ = 0;
   }
 
-  // Decides the ties that finish found, about one element in 256 and 24 of a group. Their tail
-  // words are drawn kTieBatch at a time; other_work() is called after each batch.
+  // Decides the ties of the group that is finished, about one element in 256 and 24 of a group:
+  // whatever is left of them. other_work() is called after each piece.
   template <class Work>
-  SIMDROP_INLINE void resolve_ties(u64* keep, const Work& other_work) {
-    if (!compare_tail_) return;
-    for (u32 count = tie_words_; ties_ != 0; list_ties(count)) {
-      for (u32 at = 0; at < ties_; at += kTieBatch) {
-        resolve_batch(keep, at);
-        other_work();
-      }
-      if (ties_ < kTieCapacity / 2) break;  // the list was not cut short
+  SIMDROP_INLINE void resolve_ties(const Work& other_work) {
+    while (tie_words_ != 0 || ties_at_ < ties_end_) {
+      resolve_some();
+      other_work();
+    }
+  }
+
+  // The same in pieces, of which kTiePieces are nearly always enough: at first the words that have
+  // ties are listed, then the tail words of so many ties are drawn each time. A piece is nothing
+  // but latency, and that much longer than a step; so the pieces of one group belong between the
+  // steps of the next.
+  SIMDROP_INLINE bool resolves_piece(int piece) const {
+    return compare_tail_ && piece < kTiePieces;
+  }
+  void resolve_some() {
+    if (tie_words_ != 0) {
+      ties_end_ = V::list_ties(tie_, tie_words_, tie_word_, tie_index_);
+      tie_words_ = 0;
+    } else {
+      resolve_batch();
     }
   }
 
  private:
   static constexpr u32 kTieBatch = V::lanes * V::tie_chains;
-  // The list is cut short when less than a group's words fit: then there are more than half of
-  // kTieCapacity.
-  static_assert(kTieCapacity >= 3 * kGroupWords);
+  static constexpr u32 kTieCapacity = 2 * kGroupWords + kTieBatch;
 
-  void list_ties(u32 words) {
-    tie_words_ = words;
-    ties_ = V::list_ties(tie_, words, tie_bit_, tie_index_, kTieCapacity);
-    for (u32 l = 0; l < kTieBatch; ++l) tie_bit_[ties_ + l] = tie_index_[ties_ + l] = 0;
-  }
+ public:
+  // one list, and batches for more than all but a twentieth of groups have
+  static constexpr int kTiePieces = 1 + static_cast<int>((32 + kTieBatch - 1) / kTieBatch);
 
-  SIMDROP_NOINLINE void resolve_batch(u64* keep, u32 at) {
+ private:
+  // The words with ties wait in a queue. The lowest tie of the first ones is decided, and those
+  // that have more go to the end.
+  SIMDROP_NOINLINE void resolve_batch() {
+    if (ties_end_ > kTieCapacity - kTieBatch) {
+      for (u32 l = ties_at_; l < ties_end_; ++l) {
+        tie_word_[l - ties_at_] = tie_word_[l];
+        tie_index_[l - ties_at_] = tie_index_[l];
+      }
+      ties_end_ -= ties_at_;
+      ties_at_ = 0;
+    }
+    const u32 at = ties_at_;
     typename V::Ties ties[V::tie_chains];
     SharedRounds<V> shared[V::tie_chains];
+    u32 left = ties_end_ - at;
     for (u32 c = 0; c < V::tie_chains; ++c) {
       const u32 from = at + c * V::lanes;
-      ties[c] = typename V::Ties(tie_bit_ + from, tie_index_ + from, tie_block_);
+      const u32 count = left < V::lanes ? left : V::lanes;
+      left -= count;
+      ties[c] = typename V::Ties(tie_word_ + from, tie_index_ + from, count, tie_block_);
       shared[c] = SharedRounds<V>(plan_, ties[c].block());
     }
+    ties_at_ = ties_end_ - at < kTieBatch ? ties_end_ : at + kTieBatch;
+    for (u32 c = 0; c < V::tie_chains; ++c)
+      ties_end_ += ties[c].others(tie_word_ + ties_end_, tie_index_ + ties_end_);
     Words<V> u[V::tie_chains];
-    draw_plane<V>(u, shared, tail_scalars_, key_);
+    draw_planes<V, 1, V::tie_chains>(u, shared, &tail_scalars_, key_);
     alignas(64) u64 flip[kTieBatch];
     for (u32 c = 0; c < V::tie_chains; ++c)
       ties[c].dropped(u[c].w01, u[c].w23, plan_.tail, flip + c * V::lanes);
-    for (u32 l = 0; l < kTieBatch; ++l) keep[tie_index_[at + l]] ^= flip[l];
+    for (u32 l = 0; l < kTieBatch; ++l) tie_keep_[tie_index_[at + l]] ^= flip[l];
   }
 
-  // Chains of a pair of planes: half of them are of the one, half of the other.
-  static constexpr int kPairVectors = V::chains / 2;
-  static constexpr int kHalf = kVectors / 2;
-  static_assert(kGroupBlocks % V::lanes == 0 && 2 * kHalf == kVectors);  // two halves make all
-  static_assert(2 * kPairVectors == V::chains && kHalf % kPairVectors == 0);
-
-  // The threshold's bit in plane k. Of random bits (one plane, no threshold) the plane itself is
-  // the answer, as if the bit were set.
-  bool bit(int k) const { return planes_ == 1 || ((plan_.top >> (kMaskPlanes - 1 - k)) & 1) != 0; }
-
-  // The first plane of an odd number: all of its vectors. It has no ties, which need all eight, and
-  // the bit of its threshold is the lowest that is set.
-  SIMDROP_NOINLINE void single_plane() {
-    int v = 0;
-    for (; v + V::chains <= vectors_; v += V::chains) single_chains<V::chains>(v);
-    for (; v < vectors_; ++v) single_chains<1>(v);
+  // How often P planes of a number of planes are drawn together, for how many vectors at a time.
+  template <int P>
+  static int chunks(int planes) {
+    return P == 4 ? planes / 4 : planes / P % 2;
   }
-  template <int N>
-  SIMDROP_INLINE void single_chains(int v) {
-    Words<V> u[N];
-    draw_plane<V>(u, shared_ + v, scalars_[planes_ - 1], key_);
-    for (int c = 0; c < N; ++c) ge_[v + c] = u[c];
+  template <int P>
+  static constexpr int kTogether = P == 1 ? V::chains / 2 : V::chains / P;
+  static_assert(V::chains % 4 == 0 && kGroupBlocks % (V::lanes * kTogether<1>) == 0);
+  static int steps_of_group(int planes) {
+    return chunks<1>(planes) * (kVectors / kTogether<1>)+chunks<2>(planes) *
+           (kVectors / kTogether<2>)+chunks<4>(planes) * (kVectors / kTogether<4>);
   }
 
-  // Planes `low` and `low - 1` of some vectors.
-  template <bool Tail>
-  SIMDROP_NOINLINE void two_planes(int low, int from, int end, bool starts) {
-    if (starts) {
-      for (int v = from; v < end; ++v) {
-        ge_[v] = {V::ones(), V::ones()};
-        gt_[v] = {V::zeros(), V::zeros()};
+  // The threshold's bit in plane k.
+  bool bit(int k) const { return ((plan_.top >> (kMaskPlanes - 1 - k)) & 1) != 0; }
+
+  // Step s, if it is one of those with P planes; else counts on.
+  template <bool kTail, int P>
+  SIMDROP_INLINE bool drawn(int& low, int& s) {
+    constexpr int kSteps = kVectors / kTogether<P>;
+    for (int chunk = chunks<P>(planes_); chunk > 0; --chunk, low -= P, s -= kSteps) {
+      if (s >= kSteps) continue;
+      draw<kTail, P>(low, s);
+      return true;
+    }
+    return false;
+  }
+
+  template <bool kTail, int P>
+  SIMDROP_NOINLINE void draw(int low, int s) {
+    constexpr int N = kTogether<P>;
+    int v = s * N;
+    if (v + N <= vectors_) return draw_vectors<kTail, P, N>(low, v);
+    for (; v < vectors_; ++v) draw_vectors<kTail, P, 1>(low, v);
+  }
+
+  // Planes `low`, `low - 1` .. of N vectors.
+  template <bool kTail, int P, int N>
+  SIMDROP_INLINE void draw_vectors(int low, int v) {
+    Words<V> u[P * N], ge[N], gt[N];
+    draw_planes<V, P, N>(u, shared_ + v, scalars_ + low, key_);
+    const bool starts = low == planes_ - 1;
+    for (int c = 0; c < N; ++c) {
+      ge[c] = starts ? Words<V>{V::ones(), V::ones()} : ge_[v + c];
+      gt[c] = starts ? Words<V>{V::zeros(), V::zeros()} : gt_[v + c];
+    }
+    if constexpr (P == 1) {
+      // The bit of the threshold is the lowest that is set; of random bits (one plane, no
+      // threshold) the plane itself is the answer. It has no ties, which need all eight.
+      for (int c = 0; c < N; ++c) ge[c] = u[c];
+    }
+    if constexpr (P > 1) fold<kTail, P, N>(ge, gt, u, low);
+    const bool ends = low == P - 1;
+    for (int c = 0; c < N; ++c) {
+      if (!ends) {
+        ge_[v + c] = ge[c];
+        if constexpr (kTail) gt_[v + c] = gt[c];
+      } else {
+        const u32 at = static_cast<u32>(v + c) * kVectorWords;
+        V::interleave(keep_ + at, ge[c].w01, ge[c].w23);
+        if constexpr (kTail)
+          V::interleave(tie_ + at, V::bit_xor(ge[c].w01, gt[c].w01),
+                        V::bit_xor(ge[c].w23, gt[c].w23));
       }
     }
-    if (end - from == kHalf) {
-      for (int v = 0; v < kHalf; v += kPairVectors) pair_chains<Tail, kPairVectors>(low, from + v);
+  }
+
+  // A branch for each bit of the threshold, then all planes at once.
+  template <bool kTail, int P, int N, bool... kBits>
+  SIMDROP_INLINE void fold(Words<V> (&ge)[N], Words<V> (&gt)[N], const Words<V> (&u)[P * N],
+                           int low) const {
+    constexpr int kKnown = sizeof...(kBits);
+    if constexpr (kKnown < P) {
+      bit(low - kKnown) ? fold<kTail, P, N, kBits..., true>(ge, gt, u, low)
+                        : fold<kTail, P, N, kBits..., false>(ge, gt, u, low);
     } else {
-      for (int v = from; v < end; ++v) pair_chains<Tail, 1>(low, v);
+      for (int c = 0; c < N; ++c) {
+        fold_pairs<kBits...>(ge[c], u + c, N);
+        if constexpr (kTail) fold_pairs<kBits...>(gt[c], u + c, N);
+      }
     }
   }
 
-  template <bool Tail, int N>
-  SIMDROP_INLINE void pair_chains(int low, int v) {
-    Words<V> u[2 * N];
-    draw_planes<V, N>(u, shared_ + v, scalars_[low], scalars_[low - 1], key_);
-    const bool low_bit = bit(low);
-    const bool high_bit = bit(low - 1);
-    if (low_bit)
-      high_bit ? fold<Tail, true, true, N>(u, v) : fold<Tail, true, false, N>(u, v);
-    else
-      high_bit ? fold<Tail, false, true, N>(u, v) : fold<Tail, false, false, N>(u, v);
+  template <bool kLow, bool kHigh, bool... kOthers>
+  SIMDROP_INLINE static void fold_pairs(Words<V>& acc, const Words<V>* u, int apart) {
+    fold_one<kLow, kHigh>(acc, u[0], u[apart]);
+    if constexpr (sizeof...(kOthers) > 0) fold_pairs<kOthers...>(acc, u + 2 * apart, apart);
   }
 
-  template <bool Tail, bool LowBit, bool HighBit, int N>
-  SIMDROP_INLINE void fold(const Words<V> (&u)[2 * N], int v) {
-    for (int c = 0; c < N; ++c) {
-      fold_one<LowBit, HighBit>(ge_[v + c], u[c], u[N + c]);
-      if constexpr (Tail) fold_one<LowBit, HighBit>(gt_[v + c], u[c], u[N + c]);
-    }
-  }
-
-  template <bool LowBit, bool HighBit>
+  template <bool kLowBit, bool kHighBit>
   SIMDROP_INLINE static void fold_one(Words<V>& acc, const Words<V>& low, const Words<V>& high) {
-    acc = {V::template fold<LowBit, HighBit>(acc.w01, low.w01, high.w01),
-           V::template fold<LowBit, HighBit>(acc.w23, low.w23, high.w23)};
+    acc = {V::template fold<kLowBit, kHighBit>(acc.w01, low.w01, high.w01),
+           V::template fold<kLowBit, kHighBit>(acc.w23, low.w23, high.w23)};
   }
 
   const Plan& plan_;
   int planes_;
   bool compare_tail_;
   int vectors_ = 0;
+  u64* keep_ = nullptr;
   PlaneScalars scalars_[kMaskPlanes];
   PlaneScalars tail_scalars_;
   KeySchedule<V> key_;
@@ -214,12 +260,13 @@ class Generator {
   SharedRounds<V> shared_[kVectors];
   Words<V> ge_[kVectors];             // u(i) >= T so far
   Words<V> gt_[kVectors];             // u(i) > T so far
-  alignas(64) u64 tie_[kGroupWords];  // the ties as bits, then each listed
+  alignas(64) u64 tie_[kGroupWords];  // the ties as bits, where they are not listed yet
   u32 tie_words_ = 0;
-  u32 ties_ = 0;
-  alignas(64) u64 tie_bit_[kTieCapacity + kTieBatch];    // as a bit of its word,
-  alignas(64) u32 tie_index_[kTieCapacity + kTieBatch];  // and which word of the group that is,
-  const u64* tie_block_ = nullptr;                       // whose blocks these are
+  u32 ties_at_ = 0, ties_end_ = 0;                // the queue:
+  alignas(64) u64 tie_word_[kTieCapacity];        // ties as bits of a word,
+  alignas(64) u32 tie_index_[kTieCapacity] = {};  // and which word of the group that is,
+  const u64* tie_block_ = nullptr;                // whose blocks
+  u64* tie_keep_ = nullptr;                       // and keep bits these are
 };
 
 }  // namespace

@@ -15,7 +15,7 @@ struct Avx2 {
   static constexpr u32 tie_chains = 2;
 
   static __m256i at(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-  static Lane splat(u32 w) { return _mm256_set1_epi64x(static_cast<long long>(w)); }
+  static Lane splat(u64 w) { return _mm256_set1_epi64x(static_cast<long long>(w)); }
   static Lane load(const u64* w) { return at(w); }
   static Product mul(Lane a, Lane b) { return _mm256_mul_epu32(a, b); }
   static Lane high(Product p) { return _mm256_srli_epi64(p, 32); }

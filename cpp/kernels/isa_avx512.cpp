@@ -11,10 +11,10 @@ struct Avx512 {
   using Product = __m512i;  // 64-bit products
   using Pair = __m512i;     // two words of each lane
   static constexpr u32 lanes = 8;
-  static constexpr int chains = 6;
-  static constexpr u32 tie_chains = 2;
+  static constexpr int chains = 4;
+  static constexpr u32 tie_chains = 1;
 
-  static Lane splat(u32 w) { return _mm512_set1_epi64(static_cast<long long>(w)); }
+  static Lane splat(u64 w) { return _mm512_set1_epi64(static_cast<long long>(w)); }
   static Lane load(const u64* w) { return _mm512_load_si512(w); }
   static Product mul(Lane a, Lane b) { return _mm512_mul_epu32(a, b); }
   static Lane high(Product p) { return _mm512_srli_epi64(p, 32); }
@@ -39,41 +39,38 @@ struct Avx512 {
     _mm512_store_si512(to, _mm512_permutex2var_epi64(w01, low, w23));
     _mm512_store_si512(static_cast<__m512i*>(to) + 1, _mm512_permutex2var_epi64(w01, high, w23));
   }
-  // list_bits of ties.hpp: the lowest bits of all words first, then what is left of them.
-  static u32 list_ties(u64* words, u32 count, u64* bit, u32* index, u32 capacity) {
+  // list_words of ties.hpp
+  static u32 list_ties(const u64* words, u32 count, u64* word, u32* index) {
     u32 n = 0;
-    __mmask8 more = 1;
-    while (more != 0 && n + count + lanes <= capacity) {
-      more = 0;
-      __m256i number = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-      for (u32 j = 0; j < count; j += lanes) {
-        const __m512i w = _mm512_load_si512(words + j);
-        const __m512i low = _mm512_and_si512(w, _mm512_sub_epi64(_mm512_setzero_si512(), w));
-        const __m512i rest = _mm512_xor_si512(w, low);
-        const __mmask8 m = _mm512_test_epi64_mask(w, w);
-        _mm512_store_si512(words + j, rest);
-        _mm512_storeu_si512(bit + n, _mm512_maskz_compress_epi64(m, low));
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(index + n),
-                            _mm256_maskz_compress_epi32(m, number));
-        more = _kor_mask8(more, _mm512_test_epi64_mask(rest, rest));
-        n += static_cast<u32>(_mm_popcnt_u32(m));
-        number = _mm256_add_epi32(number, _mm256_set1_epi32(lanes));
-      }
+    __m256i number = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    for (u32 j = 0; j < count; j += lanes) {
+      n += list(_mm512_load_si512(words + j), number, word + n, index + n);
+      number = _mm256_add_epi32(number, _mm256_set1_epi32(lanes));
     }
     return n;
+  }
+  static u32 list(__m512i words, __m256i numbers, u64* word, u32* index) {
+    const __mmask8 m = _mm512_test_epi64_mask(words, words);
+    _mm512_storeu_si512(word, _mm512_maskz_compress_epi64(m, words));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(index), _mm256_maskz_compress_epi32(m, numbers));
+    return static_cast<u32>(_mm_popcnt_u32(m));
   }
 
   // TieLanes of ties.hpp, in registers
   class Ties {
    public:
     Ties() = default;
-    Ties(const u64* bit, const u32* index, const u64* block) : bit_(_mm512_loadu_si512(bit)) {
+    Ties(const u64* word, const u32* index, u32 count, const u64* block) {
+      const auto m = static_cast<__mmask8>(0xFF >> (lanes - count));
+      const __m512i w = _mm512_maskz_loadu_epi64(m, word);
+      index_ = _mm256_maskz_loadu_epi32(m, index);
+      bit_ = _mm512_and_si512(w, _mm512_sub_epi64(_mm512_setzero_si512(), w));
+      others_ = _mm512_xor_si512(w, bit_);
       // the exponent of a power of two as a double is the number of its bit
       const __m512i power = _mm512_castpd_si512(_mm512_cvtepu64_pd(bit_));
       const __m512i number =
           _mm512_sub_epi64(_mm512_srli_epi64(power, 52), _mm512_set1_epi64(1023));
-      const __m512i j =
-          _mm512_cvtepu32_epi64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)));
+      const __m512i j = _mm512_cvtepu32_epi64(index_);
       i_ = _mm512_add_epi64(_mm512_slli_epi64(j, 6), number);
       const __m512i b = _mm512_i64gather_epi64(_mm512_srli_epi64(j, 1), block, 8);
       const __m512i within = _mm512_and_si512(_mm512_srli_epi64(i_, 2), _mm512_set1_epi64(31));
@@ -81,6 +78,7 @@ struct Avx512 {
     }
 
     Lane block() const { return tail_block_; }
+    u32 others(u64* word, u32* index) const { return list(others_, index_, word, index); }
 
     void dropped(Pair w01, Pair w23, u32 tail, u64* flip) const {
       const __mmask8 upper = _mm512_test_epi64_mask(i_, _mm512_set1_epi64(2));
@@ -93,7 +91,8 @@ struct Avx512 {
     }
 
    private:
-    __m512i bit_, i_, tail_block_;
+    __m512i bit_, others_, i_, tail_block_;
+    __m256i index_;
   };
 
   template <class T>

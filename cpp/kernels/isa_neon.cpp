@@ -18,7 +18,7 @@ struct Neon {
   static constexpr int chains = 4;
   static constexpr u32 tie_chains = 3;
 
-  static Lane splat(u32 w) { return vdupq_n_u32(w); }
+  static Lane splat(u64 w) { return vdupq_n_u32(static_cast<u32>(w)); }
   static Lane load(const u64* w) {
     return vcombine_u32(vmovn_u64(vld1q_u64(w)), vmovn_u64(vld1q_u64(w + 2)));
   }

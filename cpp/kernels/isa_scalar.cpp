@@ -12,7 +12,7 @@ struct Scalar {
   static constexpr int chains = 4;
   static constexpr u32 tie_chains = 4;
 
-  static Lane splat(u32 w) { return w; }
+  static Lane splat(u64 w) { return w; }
   static Lane load(const u64* w) { return *w; }
   static Product mul(Lane a, Lane b) { return u64{static_cast<u32>(a)} * static_cast<u32>(b); }
   static Lane high(Product p) { return p >> 32; }

@@ -91,8 +91,8 @@ struct SharedRounds {
 
 // The scalars of one plane in rounds 2 and 3.
 struct PlaneScalars {
-  u32 c2_in;
-  u32 c2_out;
+  u64 c2_in;  // so wide that vectors are filled from memory
+  u64 c2_out;
 };
 
 inline PlaneScalars plane_scalars(const Plan& plan, u32 block_hi, int plane) {
@@ -121,28 +121,17 @@ SIMDROP_INLINE void last_rounds(Words<V> (&out)[N], Counters<V> (&s)[N],
     out[c] = philox_last_round<V>(s[c], key.k0[kRounds - 1], key.k1[kRounds - 1]);
 }
 
-// Two planes for N x V::lanes blocks, as 2 N independent chains: first those of one plane, then
-// those of the other.
-template <class V, int N>
-SIMDROP_INLINE void draw_planes(Words<V> (&out)[2 * N], const SharedRounds<V>* shared,
-                                const PlaneScalars& one, const PlaneScalars& other,
-                                const KeySchedule<V>& key) {
-  Counters<V> s[2 * N];
-  for (int c = 0; c < N; ++c) {
-    s[c] = after_round3<V>(shared[c], V::splat(one.c2_in), V::splat(one.c2_out));
-    s[N + c] = after_round3<V>(shared[c], V::splat(other.c2_in), V::splat(other.c2_out));
-  }
-  last_rounds<V, 2 * N>(out, s, key);
-}
-
-// One plane for N x V::lanes blocks, as N independent chains.
-template <class V, int N>
-SIMDROP_INLINE void draw_plane(Words<V> (&out)[N], const SharedRounds<V>* shared,
-                               const PlaneScalars& scalars, const KeySchedule<V>& key) {
-  Counters<V> s[N];
-  for (int c = 0; c < N; ++c)
-    s[c] = after_round3<V>(shared[c], V::splat(scalars.c2_in), V::splat(scalars.c2_out));
-  last_rounds<V, N>(out, s, key);
+// P planes for N x V::lanes blocks, as P * N independent chains: first those of plane scalars[0],
+// then those of the one before it, and so on.
+template <class V, int P, int N>
+SIMDROP_INLINE void draw_planes(Words<V> (&out)[P * N], const SharedRounds<V>* shared,
+                                const PlaneScalars* scalars, const KeySchedule<V>& key) {
+  Counters<V> s[P * N];
+  for (int k = 0; k < P; ++k)
+    for (int c = 0; c < N; ++c)
+      s[k * N + c] =
+          after_round3<V>(shared[c], V::splat(scalars[-k].c2_in), V::splat(scalars[-k].c2_out));
+  last_rounds<V, P * N>(out, s, key);
 }
 
 }  // namespace

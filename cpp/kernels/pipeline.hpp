@@ -103,9 +103,10 @@ void draw_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
   const unsigned skip = static_cast<unsigned>(first % kBlockElements);
 
   // One word before the group keeps what the previous group left over, one after it is a guard.
-  alignas(64) u64 raw_space[8 + kGroupWords + 8];
-  u64* const raw = raw_space + 8;
-  raw[kGroupWords] = 0;
+  alignas(64) u64 raw_space[2][8 + kGroupWords + 8];
+  raw_space[0][8 + kGroupWords] = raw_space[1][8 + kGroupWords] = 0;
+  u64* raw = raw_space[0] + 8;       // of the group that is drawn,
+  u64* finished = raw_space[1] + 8;  // and of the one before
 
   const auto begin = [&] {
     const u64 left = end_block - block;
@@ -113,7 +114,7 @@ void draw_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
     u64* const to = group.block();
     for (int j = 0; j < kGroupBlocks; ++j) to[j] = block + static_cast<u64>(j);
     block += static_cast<u64>(count);
-    group.begin(count);
+    group.begin(count, raw);
   };
 
   Feed feed(sink);
@@ -129,7 +130,7 @@ void draw_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
     unsigned lead = sink.lead(sink.object, n);
     if (lead > n) lead = static_cast<unsigned>(n);
     if (lead != 0) {
-      feed.refill(raw + skip / 64, skip % 64, 1);
+      feed.refill(finished + skip / 64, skip % 64, 1);
       feed.give_partial(lead);
       n -= lead;
     }
@@ -137,31 +138,46 @@ void draw_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
     const int from = static_cast<int>(start / 64);
     shift = start % 64;
     whole = n / 64;
-    feed.refill(raw + from, shift, take(kGroupWords - from - (shift != 0)));
+    feed.refill(finished + from, shift, take(kGroupWords - from - (shift != 0)));
+  };
+
+  bool first_group = true;
+  const auto hand_over = [&] {
+    if (first_group)
+      first_words();
+    else
+      feed.refill(finished - (shift != 0), shift, take(kGroupWords));
+    first_group = false;
+    raw[-1] = finished[kGroupWords - 1];  // its upper bits wait for the next group
+  };
+  const auto finish = [&] {
+    group.finish();
+    u64* const free = finished;
+    finished = raw;
+    raw = free;
   };
 
   begin();
   for (int s = 0; s < steps; ++s) group.step(s);
-  group.finish(raw);
-  bool more = block < end_block;
-  if (more) begin();
-  group.resolve_ties(raw, [] {});
-  first_words();
-  const auto use_some = [&] { feed.give(portion); };
-  while (more) {
+  finish();
+  while (block < end_block) {
+    begin();
     for (int s = 0; s < steps; ++s) {
       group.step(s);
-      use_some();
+      feed.give(portion);
+      if (group.resolves_piece(s)) {
+        group.resolve_some();
+        feed.give(portion);
+      }
     }
-    raw[-1] = raw[kGroupWords - 1];  // its upper bits wait for this group
-    group.finish(raw);
-    use_some();
-    more = block < end_block;
-    if (more) begin();
-    group.resolve_ties(raw, use_some);
+    group.resolve_ties([] {});
     feed.give_all();
-    feed.refill(raw - (shift != 0), shift, take(kGroupWords));
+    hand_over();
+    finish();
   }
+  group.resolve_ties([&] { feed.give(portion); });
+  feed.give_all();
+  hand_over();
   feed.give_all();
   if (n % 64 != 0) feed.give_partial(static_cast<unsigned>(n % 64));
 }

@@ -85,10 +85,10 @@ class RowDrawing {
         group.step(s);
         use_some();
       }
-      group.finish(drawn->raw());
+      group.finish();
       use_some();
       more = fill(group, stretch, *next);  // the group's next begin, before it resolves its ties
-      group.resolve_ties(drawn->raw(), use_some);
+      group.resolve_ties(use_some);
       used->give_all();
       PieceFeed* const free = used;
       used = drawn;
@@ -130,7 +130,7 @@ class RowDrawing {
     row_start_ = start;
     if (feed.empty()) return false;
     for (u64 b = blocks; b < kGroupBlocks; ++b) block[b] = block[0];
-    group.begin(static_cast<int>(blocks));
+    group.begin(static_cast<int>(blocks), feed.raw());
     return true;
   }
 

@@ -9,11 +9,10 @@
 namespace simdrop {
 namespace {
 
-// Lists the set bits of `count` words, each as a bit of its word and the word's number, and clears
-// them. Stops when `capacity` are listed; returns how many. V::nonzero tells which of V::lanes
-// words are not zero.
+// Lists those of `count` words that are not zero, and their numbers; returns how many. V::nonzero
+// tells which of V::lanes words that are.
 template <class V>
-u32 list_bits(u64* words, u32 count, u64* bit, u32* index, u32 capacity) {
+u32 list_words(const u64* words, u32 count, u64* word, u32* index) {
   u32 n = 0;
   for (u32 from = 0; from < count; from += 32) {
     u64 found = 0;
@@ -21,28 +20,28 @@ u32 list_bits(u64* words, u32 count, u64* bit, u32* index, u32 capacity) {
     for (u32 j = 0; j < m; j += V::lanes) found |= u64{V::nonzero(words + from + j)} << j;
     for (; found != 0; found &= found - 1) {
       const u32 j = from + static_cast<u32>(lowest_bit(found));
-      do {
-        if (n == capacity) return n;
-        bit[n] = words[j] & (0 - words[j]);
-        index[n++] = j;
-        words[j] &= words[j] - 1;
-      } while (words[j] != 0);
+      word[n] = words[j];
+      index[n++] = j;
     }
   }
   return n;
 }
 
-// V::lanes ties, each a bit of a word. A bit of 0 stands for no tie.
+// The lowest ties of V::lanes words.
 template <class V>
 class TieLanes {
  public:
   TieLanes() = default;
 
-  // `index` numbers the words within the group, `block` has the group's block numbers.
-  TieLanes(const u64* bit, const u32* index, const u64* block) {
+  // There may be fewer words, or none. `index` numbers them within the group, `block` has the
+  // group's block numbers.
+  TieLanes(const u64* word, const u32* index, u32 count, const u64* block) {
     for (u32 l = 0; l < V::lanes; ++l) {
-      bit_[l] = bit[l];
-      const u32 i = index[l] * 64 + static_cast<u32>(bit[l] == 0 ? 0 : lowest_bit(bit[l]));
+      const u64 w = l < count ? word[l] : 0;
+      index_[l] = index[l];
+      bit_[l] = w & (0 - w);
+      others_[l] = w ^ bit_[l];
+      const u32 i = index[l] * 64 + static_cast<u32>(w == 0 ? 0 : lowest_bit(w));
       tail_block_[l] = (block[i / kBlockElements] << 5) + i % kBlockElements / 4;
       tail_word_[l] = i % 4;
     }
@@ -50,6 +49,17 @@ class TieLanes {
 
   // The blocks of the tail words.
   auto block() const { return V::load(tail_block_); }
+
+  // Lists the words that have more ties, without these; returns how many. Writes V::lanes of them.
+  u32 others(u64* word, u32* index) const {
+    u32 n = 0;
+    for (u32 l = 0; l < V::lanes; ++l) {
+      word[n] = others_[l];
+      index[n] = index_[l];
+      n += others_[l] != 0;
+    }
+    return n;
+  }
 
   // flip[l] = the bit, if its tail word is below `tail`
   template <class Pair>
@@ -60,7 +70,8 @@ class TieLanes {
   }
 
  private:
-  u64 bit_[V::lanes];
+  u32 index_[V::lanes];
+  u64 bit_[V::lanes], others_[V::lanes];
   alignas(64) u64 tail_block_[V::lanes];
   u32 tail_word_[V::lanes];  // which of the four words of its block
 };

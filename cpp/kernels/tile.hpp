@@ -86,14 +86,14 @@ class TileDrawing {
       }
       if (taken == 0) break;
       for (int b = blocks; b < kGroupBlocks; ++b) group.block()[b] = first / kBlockElements;
-      group.begin(blocks);
+      group.begin(blocks, raw);
       for (int s = 0; s < group.steps(); ++s) {
         group.step(s);
         other_work_();
       }
-      group.finish(raw);
+      group.finish();
       other_work_();
-      group.resolve_ties(raw, other_work_);
+      group.resolve_ties(other_work_);
       for (unsigned r = 0; r < taken; ++r) {
         const u64 bit = (first + (done + r) * tile_.row_step) % kBlockElements;
         realign(to[done + r], raw + 2 * start[r] + bit / 64, bit % 64, words);

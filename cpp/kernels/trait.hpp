@@ -31,7 +31,7 @@ concept Leaf =
     requires(typename L::Lane lane, typename L::Product product, typename L::Pair pair, void* to) {
       requires L::lanes >= 1;       // counters in a Lane
       requires L::chains % 2 == 0;  // Lanes in flight at once, to hide how long a product takes
-      { L::splat(u32{}) } -> Gives<decltype(lane)>;                 // one word for all counters
+      { L::splat(u64{}) } -> Gives<decltype(lane)>;                 // one word for all counters
       { L::load(static_cast<u64*>(to)) } -> Gives<decltype(lane)>;  // low words of `lanes` numbers
       { L::mul(lane, lane) } -> Gives<decltype(product)>;           // word times word
       { L::high(product) } -> Gives<decltype(lane)>;                // the upper words
@@ -125,11 +125,11 @@ struct Trait : L {
       return found;
     }
   }
-  static u32 list_ties(u64* words, u32 count, u64* bit, u32* index, u32 capacity) {
-    if constexpr (requires { L::list_ties(words, count, bit, index, capacity); })
-      return L::list_ties(words, count, bit, index, capacity);
+  static u32 list_ties(const u64* words, u32 count, u64* word, u32* index) {
+    if constexpr (requires { L::list_ties(words, count, word, index); })
+      return L::list_ties(words, count, word, index);
     else
-      return list_bits<Trait>(words, count, bit, index, capacity);
+      return list_words<Trait>(words, count, word, index);
   }
 
   // Elements. `T{}` names their type; `kStream` asks for a store around the caches.
@@ -248,12 +248,13 @@ concept Verbs = Leaf<V> && AllElementVerbs<V> &&
                   { V::bit_xor(pair, pair) } -> Gives<decltype(pair)>;
                   { V::template fold<true, false>(pair, pair, pair) } -> Gives<decltype(pair)>;
                   requires V::tie_chains >= 1;
-                  { V::list_ties(words, u32{}, words, index, u32{}) } -> Gives<u32>;
+                  { V::list_ties(words, u32{}, words, index) } -> Gives<u32>;
                   {
-                    typename V::Ties(words, index, words)
-                  } -> Gives<decltype(ties)>;                 // `lanes` ties
-                  { ties.block() } -> Gives<decltype(lane)>;  // the blocks of their tail words
-                  ties.dropped(pair, pair, u32{}, words);     // which of them those words drop
+                    typename V::Ties(words, index, u32{}, words)
+                  } -> Gives<decltype(ties)>;                   // the lowest of `lanes` words
+                  { ties.block() } -> Gives<decltype(lane)>;    // the blocks of their tail words
+                  { ties.others(words, index) } -> Gives<u32>;  // the words that have more
+                  ties.dropped(pair, pair, u32{}, words);       // which of them those words drop
                   V::expand(u64{}, bytes);
                   V::stream64(bytes, bytes);
                   V::fence();

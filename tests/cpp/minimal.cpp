@@ -14,7 +14,7 @@ struct Minimal {
   static constexpr u32 lanes = 2;
   static constexpr int chains = 4;
 
-  static Lane splat(u32 w) { return Lane{w, w}; }
+  static Lane splat(u64 w) { return Lane{w, w}; }
   static Lane load(const u64* w) { return Lane{w[0], w[1]}; }
   static Product mul(Lane a, Lane b) { return (a & kWord) * (b & kWord); }
   static Lane high(Product p) { return p >> 32; }
