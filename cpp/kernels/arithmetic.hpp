@@ -39,6 +39,10 @@ class Scale {
     for (; n > 0; --n, ++w, x += 64 * sizeof(T), y += 64 * sizeof(T))
       V::template scale64<T, kStream>(w, x, y, scale);
   }
+  template <bool kStream>
+  SIMDROP_INLINE void word(const u64* w, const unsigned char* x, unsigned char* y) const {
+    V::template scale64<T, kStream>(w, x, y, scale_);
+  }
   void partial(u64 w, unsigned, unsigned char* buffer) { words<false>(&w, 1, buffer, buffer); }
   void prefetch(u64) const {}
 

@@ -66,14 +66,22 @@ class Generator {
       for (int j = 0; j < kGroupWords; ++j) keep[j] = plan_.top == 0 ? ~u64{0} : 0;
   }
 
-  // Planes are drawn from the least significant that matters to the most significant: one alone,
-  // then two, if their number is odd or half of it is, and the others in fours. A step draws some
+  // Planes are drawn from the least significant that matters to the most significant: one alone
+  // if their number is odd, and so on, the others V::planes at a time. A step draws some
   // vectors' planes, so many that `chains` chains run at once.
-  void step(int s) {
+  // between() is called kBetweenRounds times meanwhile.
+  template <class Between>
+  void step(int s, const Between& between) {
     int low = planes_ - 1;  // of the planes of a step the least significant
-    if (drawn<false, 1>(low, s) || drawn<false, 2>(low, s)) return;
-    compare_tail_ ? drawn<true, 4>(low, s) : drawn<false, 4>(low, s);
+    if (drawn<false, 1>(low, s, between)) return;
+    if constexpr (kMost > 2) {
+      if (drawn<false, 2>(low, s, between)) return;
+    }
+    compare_tail_ ? drawn<true, kMost>(low, s, between) : drawn<false, kMost>(low, s, between);
   }
+  // Whether every step draws, and between() is called.
+  bool is_full() const { return vectors_ == kVectors; }
+  void step(int s) { step(s, Nothing{}); }
 
   // All steps are done.
   void finish() {
@@ -145,58 +153,68 @@ class Generator {
     for (u32 c = 0; c < V::tie_chains; ++c)
       ties_end_ += ties[c].others(tie_word_ + ties_end_, tie_index_ + ties_end_);
     Words<V> u[V::tie_chains];
-    draw_planes<V, 1, V::tie_chains>(u, shared, &tail_scalars_, key_);
+    draw_planes<V, 1, V::tie_chains>(u, shared, &tail_scalars_, key_, Nothing{});
     alignas(64) u64 flip[kTieBatch];
     for (u32 c = 0; c < V::tie_chains; ++c)
       ties[c].dropped(u[c].w01, u[c].w23, plan_.tail, flip + c * V::lanes);
     for (u32 l = 0; l < kTieBatch; ++l) tie_keep_[tie_index_[at + l]] ^= flip[l];
   }
 
-  // How often P planes of a number of planes are drawn together, for how many vectors at a time.
+  // P planes are drawn together, for kTogether<P> vectors at a time: the most, and less if the
+  // number of planes leaves a remainder.
+  static constexpr int kMost = V::planes;
+  template <int P>
+  static constexpr int kTogether = P > 1 ? V::chains / P
+                                         : V::chains - (kVectors % V::chains == 0 ? 0 : 1);
+  static_assert((kMost == 2 || kMost == 4) && V::chains % kMost == 0 &&
+                kVectors % kTogether<1> == 0);
   template <int P>
   static int chunks(int planes) {
-    return P == 4 ? planes / 4 : planes / P % 2;
+    return P == kMost ? planes / P : planes / P % 2;
   }
-  template <int P>
-  static constexpr int kTogether = P == 1 ? V::chains / 2 : V::chains / P;
-  static_assert(V::chains % 4 == 0 && kGroupBlocks % (V::lanes * kTogether<1>) == 0);
+  template <int P = 1>
   static int steps_of_group(int planes) {
-    return chunks<1>(planes) * (kVectors / kTogether<1>)+chunks<2>(planes) *
-           (kVectors / kTogether<2>)+chunks<4>(planes) * (kVectors / kTogether<4>);
+    int steps = chunks<P>(planes) * (kVectors / kTogether<P>);
+    if constexpr (P < kMost) steps += steps_of_group<2 * P>(planes);
+    return steps;
   }
 
   // The threshold's bit in plane k.
   bool bit(int k) const { return ((plan_.top >> (kMaskPlanes - 1 - k)) & 1) != 0; }
 
   // Step s, if it is one of those with P planes; else counts on.
-  template <bool kTail, int P>
-  SIMDROP_INLINE bool drawn(int& low, int& s) {
+  template <bool kTail, int P, class Between>
+  SIMDROP_INLINE bool drawn(int& low, int& s, const Between& between) {
     constexpr int kSteps = kVectors / kTogether<P>;
     for (int chunk = chunks<P>(planes_); chunk > 0; --chunk, low -= P, s -= kSteps) {
       if (s >= kSteps) continue;
-      draw<kTail, P>(low, s);
+      draw<kTail, P>(low, s, between);
       return true;
     }
     return false;
   }
 
-  template <bool kTail, int P>
-  SIMDROP_NOINLINE void draw(int low, int s) {
+  template <bool kTail, int P, class Between>
+  SIMDROP_NOINLINE void draw(int low, int s, const Between& between) {
     constexpr int N = kTogether<P>;
     int v = s * N;
-    if (v + N <= vectors_) return draw_vectors<kTail, P, N>(low, v);
-    for (; v < vectors_; ++v) draw_vectors<kTail, P, 1>(low, v);
+    if (v + N <= vectors_) return draw_vectors<kTail, P, N>(low, v, between);
+    for (; v < vectors_; ++v) draw_vectors<kTail, P, 1>(low, v, between);
   }
 
   // Planes `low`, `low - 1` .. of N vectors.
-  template <bool kTail, int P, int N>
-  SIMDROP_INLINE void draw_vectors(int low, int v) {
+  template <bool kTail, int P, int N, class Between>
+  SIMDROP_INLINE void draw_vectors(int low, int v, const Between& between) {
     Words<V> u[P * N], ge[N], gt[N];
-    draw_planes<V, P, N>(u, shared_ + v, scalars_ + low, key_);
+    draw_planes<V, P, N>(u, shared_ + v, scalars_ + low, key_, between.here());
     const bool starts = low == planes_ - 1;
     for (int c = 0; c < N; ++c) {
-      ge[c] = starts ? Words<V>{V::ones(), V::ones()} : ge_[v + c];
-      gt[c] = starts ? Words<V>{V::zeros(), V::zeros()} : gt_[v + c];
+      // Word by word: a compiler may copy a whole struct in pieces, which then take a while to
+      // arrive.
+      ge[c].w01 = starts ? V::ones() : ge_[v + c].w01;
+      ge[c].w23 = starts ? V::ones() : ge_[v + c].w23;
+      gt[c].w01 = starts ? V::zeros() : gt_[v + c].w01;
+      gt[c].w23 = starts ? V::zeros() : gt_[v + c].w23;
     }
     if constexpr (P == 1) {
       // The bit of the threshold is the lowest that is set; of random bits (one plane, no
@@ -207,8 +225,12 @@ class Generator {
     const bool ends = low == P - 1;
     for (int c = 0; c < N; ++c) {
       if (!ends) {
-        ge_[v + c] = ge[c];
-        if constexpr (kTail) gt_[v + c] = gt[c];
+        ge_[v + c].w01 = ge[c].w01;
+        ge_[v + c].w23 = ge[c].w23;
+        if constexpr (kTail) {
+          gt_[v + c].w01 = gt[c].w01;
+          gt_[v + c].w23 = gt[c].w23;
+        }
       } else {
         const u32 at = static_cast<u32>(v + c) * kVectorWords;
         V::interleave(keep_ + at, ge[c].w01, ge[c].w23);

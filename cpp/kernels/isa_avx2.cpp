@@ -12,6 +12,7 @@ struct Avx2 {
   using Pair = __m256i;     // two words of each lane
   static constexpr u32 lanes = 4;
   static constexpr int chains = 4;
+  static constexpr int planes = 4;
   static constexpr u32 tie_chains = 2;
 
   static __m256i at(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }

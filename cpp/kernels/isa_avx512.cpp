@@ -12,6 +12,7 @@ struct Avx512 {
   using Pair = __m512i;     // two words of each lane
   static constexpr u32 lanes = 8;
   static constexpr int chains = 4;
+  static constexpr int planes = 4;
   static constexpr u32 tie_chains = 1;
 
   static Lane splat(u64 w) { return _mm512_set1_epi64(static_cast<long long>(w)); }
@@ -72,7 +73,7 @@ struct Avx512 {
           _mm512_sub_epi64(_mm512_srli_epi64(power, 52), _mm512_set1_epi64(1023));
       const __m512i j = _mm512_cvtepu32_epi64(index_);
       i_ = _mm512_add_epi64(_mm512_slli_epi64(j, 6), number);
-      const __m512i b = _mm512_i64gather_epi64(_mm512_srli_epi64(j, 1), block, 8);
+      const __m512i b = lookup(block, _mm512_srli_epi64(j, 1));
       const __m512i within = _mm512_and_si512(_mm512_srli_epi64(i_, 2), _mm512_set1_epi64(31));
       tail_block_ = _mm512_add_epi64(_mm512_slli_epi64(b, 5), within);
     }
@@ -91,6 +92,19 @@ struct Avx512 {
     }
 
    private:
+    // A gather from the group's 48 numbers, which takes fewer cycles than that instruction.
+    static __m512i lookup(const u64* block, __m512i index) {
+      static_assert(kGroupBlocks == 48);
+      const auto sixteen = [&](int from) {
+        return _mm512_permutex2var_epi64(_mm512_load_si512(block + from), index,
+                                         _mm512_load_si512(block + from + 8));
+      };
+      const __mmask8 second = _mm512_test_epi64_mask(index, _mm512_set1_epi64(16));
+      const __mmask8 third = _mm512_test_epi64_mask(index, _mm512_set1_epi64(32));
+      const __m512i low = _mm512_mask_mov_epi64(sixteen(0), second, sixteen(16));
+      return _mm512_mask_mov_epi64(low, third, sixteen(32));
+    }
+
     __m512i bit_, others_, i_, tail_block_;
     __m256i index_;
   };

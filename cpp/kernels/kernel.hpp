@@ -37,13 +37,16 @@ struct Kernels {
       V::fence();
     } else {
       DropoutSink<Compute<V, T>, T, false> sink(operation, x, y, asks_ahead(traffic));
+      if constexpr (V::lanes == 8 && kSame<T, float> && kSame<Compute<V, T>, Scale<V, T>>) {
+        if (traffic == Traffic::near) return draw_to<V>(plan, first, n, sink);
+      }
       draw_to_sink<V>(plan, first, n, sink_of(sink));
     }
   }
 
   SIMDROP_NOINLINE static void feed_all(const Sink& sink, const u64* bits, u64 bit, u64 n,
                                         unsigned lead = 0) {
-    Feed feed(sink);
+    Feed<AnySink> feed({sink});
     if (lead != 0) {
       feed.refill(bits + bit / 64, static_cast<unsigned>(bit % 64), 0);
       feed.give_partial(lead);

@@ -111,27 +111,42 @@ SIMDROP_INLINE Counters<V> after_round3(const SharedRounds<V>& s, typename V::La
   return {V::xor2(V::high(p1), s.c0_mix), V::low(p1), V::xor2(s.c2_out, c2_out), s.c3_out};
 }
 
-// Rounds 4 to 10.
-template <class V, int N>
-SIMDROP_INLINE void last_rounds(Words<V> (&out)[N], Counters<V> (&s)[N],
-                                const KeySchedule<V>& key) {
-  for (int r = 3; r < kRounds - 1; ++r)
+// What is done between rounds: nothing, or a part of some other work.
+struct Nothing {
+  SIMDROP_INLINE Nothing here() const { return {}; }
+  SIMDROP_INLINE void operator()(int) const {}
+};
+inline constexpr int kBetweenRounds = kRounds - 2;  // times in draw_planes
+
+// Rounds 4 to 10. between(n) is called after each, n = 1 .. 7.
+template <class V, int N, class Between>
+SIMDROP_INLINE void last_rounds(Words<V> (&out)[N], Counters<V> (&s)[N], const KeySchedule<V>& key,
+                                const Between& between) {
+  SIMDROP_UNROLL(8)  // or the counters go to memory and back
+  for (int r = 3; r < kRounds - 1; ++r) {
+    SIMDROP_UNROLL(8)
     for (int c = 0; c < N; ++c) philox_round<V>(s[c], key.k0[r], key.k1[r]);
+    between(r - 2);
+  }
+  SIMDROP_UNROLL(8)
   for (int c = 0; c < N; ++c)
     out[c] = philox_last_round<V>(s[c], key.k0[kRounds - 1], key.k1[kRounds - 1]);
+  between(kRounds - 3);
 }
 
 // P planes for N x V::lanes blocks, as P * N independent chains: first those of plane scalars[0],
 // then those of the one before it, and so on.
-template <class V, int P, int N>
+template <class V, int P, int N, class Between>
 SIMDROP_INLINE void draw_planes(Words<V> (&out)[P * N], const SharedRounds<V>* shared,
-                                const PlaneScalars* scalars, const KeySchedule<V>& key) {
+                                const PlaneScalars* scalars, const KeySchedule<V>& key,
+                                const Between& between) {
   Counters<V> s[P * N];
   for (int k = 0; k < P; ++k)
     for (int c = 0; c < N; ++c)
       s[k * N + c] =
           after_round3<V>(shared[c], V::splat(scalars[-k].c2_in), V::splat(scalars[-k].c2_out));
-  last_rounds<V, P * N>(out, s, key);
+  between(0);
+  last_rounds<V, P * N>(out, s, key, between);
 }
 
 }  // namespace

@@ -47,11 +47,21 @@ Sink sink_of(S& sink) {
           [](void* object, u64 w, unsigned n) { static_cast<S*>(object)->partial(w, n); }};
 }
 
+// Any sink, as the loop sees it.
+struct AnySink {
+  static constexpr bool kBetweenRounds = false;
+  Sink sink;
+  unsigned lead(u64 n) const { return sink.lead(sink.object, n); }
+  void words(const u64* w, int n) { sink.words(sink.object, w, n); }
+  void partial(u64 w, unsigned n) { sink.partial(sink.object, w, n); }
+};
+
 // The words of a group on their way to the sink: shifted so that word 0 starts at the sink's next
 // element, a few at a time, while the next group is drawn.
+template <class S>
 class Feed {
  public:
-  explicit Feed(const Sink& sink) : sink_(sink) {}
+  explicit Feed(const S& sink) : sink_(sink) {}
 
   // Takes over `words` words and what follows them in the same string of bits.
   SIMDROP_NOINLINE void refill(const u64* from, unsigned shift, int words) {
@@ -66,13 +76,22 @@ class Feed {
     const int n = left < words ? left : words;
     const int from = at_;
     at_ += n;
-    sink_.words(sink_.object, ready_ + from, n);
+    sink_.words(ready_ + from, n);
   }
   void give_all() { give(kGroupWords); }
-  void give_partial(unsigned elements) { sink_.partial(sink_.object, ready_[at_], elements); }
+  void give_partial(unsigned elements) { sink_.partial(ready_[at_], elements); }
+
+  // The next kBetweenRounds words may be used between the rounds of a step instead.
+  bool has_step() const { return end_ - at_ >= kBetweenRounds; }
+  auto between() const { return sink_.between(ready_ + at_); }
+  void skip_step() {
+    at_ += kBetweenRounds;
+    sink_.skip(kBetweenRounds);
+  }
+  const S& sink() const { return sink_; }
 
  private:
-  Sink sink_;
+  S sink_;
   int at_ = 0;
   int end_ = 0;
   alignas(64) u64 ready_[kGroupWords + 8];
@@ -93,11 +112,12 @@ class Feed {
 //   next, raw  | word -1  |  word 0  |  word 1  |  ...  |  word 95 |
 //              ready  |  word 0  |  word 1  |  ...  |  word 95 |
 //
-template <class V>
-void draw_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
+template <class V, class S>
+void draw_stretch(const Plan& plan, u64 first, u64 n, S& sink) {
   Generator<V> group(plan, first);
   const int steps = group.steps();
   const int portion = Generator<V>::words_between(plan);
+  const int in_step = steps == 0 ? 0 : (kGroupWords + steps - 1) / steps;
   u64 block = first / kBlockElements;
   const u64 end_block = (first + n + kBlockElements - 1) / kBlockElements;
   const unsigned skip = static_cast<unsigned>(first % kBlockElements);
@@ -117,7 +137,7 @@ void draw_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
     group.begin(count, raw);
   };
 
-  Feed feed(sink);
+  Feed<S> feed(sink);
   unsigned shift = 0;  // where in a word the sink's next element lies, the same for all groups
   u64 whole = 0;       // whole words of the sink that no group has taken yet
   const auto take = [&](int words) {
@@ -127,7 +147,7 @@ void draw_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
   };
   // The elements that lie before an aligned address, then the words of the first group.
   const auto first_words = [&] {
-    unsigned lead = sink.lead(sink.object, n);
+    unsigned lead = sink.lead(n);
     if (lead > n) lead = static_cast<unsigned>(n);
     if (lead != 0) {
       feed.refill(finished + skip / 64, skip % 64, 1);
@@ -163,11 +183,22 @@ void draw_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
   while (block < end_block) {
     begin();
     for (int s = 0; s < steps; ++s) {
-      group.step(s);
-      feed.give(portion);
-      if (group.resolves_piece(s)) {
-        group.resolve_some();
+      if constexpr (S::kBetweenRounds) {
+        if (in_step <= kBetweenRounds && group.is_full() && feed.has_step()) {
+          group.step(s, feed.between());
+          feed.skip_step();
+        } else {
+          group.step(s);
+          feed.give(in_step);
+        }
+        if (group.resolves_piece(s)) group.resolve_some();
+      } else {
+        group.step(s);
         feed.give(portion);
+        if (group.resolves_piece(s)) {
+          group.resolve_some();
+          feed.give(portion);
+        }
       }
     }
     group.resolve_ties([] {});
@@ -180,18 +211,25 @@ void draw_stretch(const Plan& plan, u64 first, u64 n, const Sink& sink) {
   hand_over();
   feed.give_all();
   if (n % 64 != 0) feed.give_partial(static_cast<unsigned>(n % 64));
+  sink = feed.sink();
 }
 
 // The same for any first < 2^58.
-template <class V>
-SIMDROP_NOINLINE void draw_to_sink(const Plan& plan, u64 first, u64 n, const Sink& sink) {
+template <class V, class S>
+SIMDROP_NOINLINE void draw_to(const Plan& plan, u64 first, u64 n, S& sink) {
   while (n != 0) {
     const u64 room = kStretch - first % kStretch;
     const u64 m = n < room ? n : room;
-    draw_stretch<V>(plan, first, m, sink);
+    draw_stretch<V, S>(plan, first, m, sink);
     first += m;
     n -= m;
   }
+}
+
+template <class V>
+void draw_to_sink(const Plan& plan, u64 first, u64 n, const Sink& sink) {
+  AnySink any{sink};
+  draw_to<V>(plan, first, n, any);
 }
 
 }  // namespace

@@ -15,6 +15,8 @@ class DropoutSink {
   static constexpr u64 kWordBytes = 64 * sizeof(T);
 
  public:
+  static constexpr bool kBetweenRounds = true;
+
   // `far`: x comes from memory, and is asked for ahead of time.
   DropoutSink(const Operation& operation, const void* x, void* y, bool far)
       : compute_(operation),
@@ -31,15 +33,43 @@ class DropoutSink {
   }
 
   void words(const u64* w, int n) {
-    if (!far_) return some(w, n);
+    if (!far_) return words_near(w, n);
     // Every line is asked for, and few at a time: if one is left out or many come at once, more is
     // lost than won. Afterwards, so that they do not stand in the way of the loads.
     for (; n > 0; --n, ++w) {
-      some(w, 1);
+      words_near(w, 1);
       const unsigned char* const next = x_ + kAhead;
       prefetch64<T>(next < end_ ? next : next + jump_);
       compute_.prefetch(kAhead);
     }
+  }
+  SIMDROP_INLINE void words_near(const u64* w, int n) {
+    compute_.template words<kStream>(w, n, x_, y_);
+    x_ += static_cast<u64>(n) * kWordBytes;
+    y_ += static_cast<u64>(n) * kWordBytes;
+  }
+
+  // The next words one by one, in any order; skip() goes on behind them. (Nothing is copied but in
+  // registers: what is stored in pieces and loaded as a vector takes a while to arrive.)
+  struct Here {
+    Compute compute;
+    const u64* w;
+    const unsigned char* x;
+    unsigned char* y;
+    SIMDROP_INLINE void operator()(int n) const {
+      const u64 offset = static_cast<u64>(n) * kWordBytes;
+      compute.template word<kStream>(w + n, x + offset, y + offset);
+    }
+  };
+  struct Between {
+    const DropoutSink* sink;
+    const u64* w;
+    SIMDROP_INLINE Here here() const { return {sink->compute_, w, sink->x_, sink->y_}; }
+  };
+  Between between(const u64* w) const { return {this, w}; }
+  void skip(int n) {
+    x_ += static_cast<u64>(n) * kWordBytes;
+    y_ += static_cast<u64>(n) * kWordBytes;
   }
   // What follows is elsewhere; `bytes` of x from there on, x makes a jump of so many bytes.
   void move_to(const unsigned char* x, unsigned char* y, u64 bytes, i64 jump) {
@@ -59,12 +89,6 @@ class DropoutSink {
   }
 
  private:
-  SIMDROP_INLINE void some(const u64* w, int n) {
-    compute_.template words<kStream>(w, n, x_, y_);
-    x_ += static_cast<u64>(n) * kWordBytes;
-    y_ += static_cast<u64>(n) * kWordBytes;
-  }
-
   Compute compute_;
   bool far_;
   const unsigned char* x_;

@@ -107,6 +107,13 @@ struct Trait : L {
     }
   }
 
+  static constexpr int planes = [] {  // drawn at a time, 2 or 4, for chains / planes vectors
+    if constexpr (requires { L::planes; })
+      return L::planes;
+    else
+      return 2;
+  }();
+
   // Ties (ties.hpp).
 
   static constexpr u32 tie_chains = [] {  // as `chains`, when tail words are drawn
