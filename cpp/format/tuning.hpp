@@ -12,7 +12,7 @@ namespace simdrop {
 
 // ---- The generator -----------------------------------------------------------------------------
 
-// Blocks drawn at a time: six chains of eight lanes (AVX-512), and whole chains of the others too.
+// Blocks drawn at a time: six vectors of eight lanes (AVX-512), and whole ones of the others too.
 inline constexpr int kGroupBlocks = 48;
 
 // ---- Memory, inside a call ---------------------------------------------------------------------

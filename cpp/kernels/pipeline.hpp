@@ -1,15 +1,19 @@
 // Generation and use of keep bits as one pass over memory, written once for every instruction set.
 //
-// While group n + 1 is drawn, group n is used in ascending address order, a portion after each
-// step: the arithmetic of Philox hides behind the memory traffic, and the prefetcher sees one
-// steady stream. At p = 0.1, with eight planes and ties, time goes from left to right:
+// While group n + 2 is drawn, the ties of group n + 1 are resolved and group n is used, in
+// ascending address order: the arithmetic of Philox hides behind the memory traffic, the prefetcher
+// sees one steady stream, and ties, which are long chains of dependent instructions, run beside the
+// planes. At p = 0.1, with eight planes and ties, time goes from left to right:
 //
-//   group n + 1   step  step  ...  step  finish  resolve_ties: batch  batch ...   registers
-//   group n         use   use   ...   use      use               use    use ...   memory
+//   group n + 2   step       step         step         step  ...  step   finish
+//   group n + 1        list       resolve      resolve  ...
+//   group n          use     use        use        use  ...  use
 //
 // What is done with the bits is a sink (sinks.hpp). The loop reaches it through pointers, a portion
 // at a time, so that an instruction set has one loop and not one for each operation, type and
-// store.
+// store. The one exception is what nearly all calls do where arithmetic is what costs, float32
+// scaled within the caches: it has a loop of its own, and a word is used after each round of a
+// step.
 //
 // Leaf files only: everything here has internal linkage.
 #pragma once
