@@ -187,23 +187,19 @@ void draw_stretch(const Plan& plan, u64 first, u64 n, S& sink) {
   while (block < end_block) {
     begin();
     for (int s = 0; s < steps; ++s) {
+      bool used = false;
       if constexpr (S::kBetweenRounds) {
         if (in_step <= kBetweenRounds && group.is_full() && feed.has_step()) {
           group.step(s, feed.between());
           feed.skip_step();
-        } else {
-          group.step(s);
-          feed.give(in_step);
-        }
-        if (group.resolves_piece(s)) group.resolve_some();
-      } else {
-        group.step(s);
-        feed.give(portion);
-        if (group.resolves_piece(s)) {
-          group.resolve_some();
-          feed.give(portion);
+          used = true;
         }
       }
+      if (!used) {
+        group.step(s);
+        feed.give(in_step);
+      }
+      if (group.resolves_piece(s)) group.resolve_some();
     }
     group.resolve_ties([] {});
     feed.give_all();
