@@ -1,4 +1,4 @@
-"""Times windows of a mask against masks of their own, and arrays in any memory order against multiplying them.
+"""Times windows of a mask against masks of their own: how fast a part of a mask is, by the length of its rows.
 
 Run `python bench/bench_windows.py --help` for the options and see README.md in this folder.
 """
@@ -40,73 +40,6 @@ def windows(size: int, p: float) -> Iterator[tuple[str, simdrop.Mask, float | No
     yield "transposed", simdrop.Mask((512, size // 512), p, seed=1).T, 0.3
 
 
-VIEW_TARGETS = {0.1: 0.3, 0.5: 0.5}
-
-
-def views(size: int) -> Iterator[tuple[str, Any, Any]]:
-    """Yield arrays of about so many elements whose memory is not in their order, with where the result goes."""
-    side = 1 << (size.bit_length() - 1) // 2
-    ones = partial(np.ones, dtype=np.float32)
-    dense = ones(size)
-    small = max(1, int((size / 24) ** 0.5))
-    wide = max(1, int((size / 256) ** 0.5))
-    whole = {
-        "(N, 16).T": dense.reshape(-1, 16).T,
-        "(16, N).T": dense.reshape(16, -1).T,
-        "(N, N).T": dense.reshape(side, -1).T,
-        "NHWC as NCHW, 3 channels": ones((8, small, small, 3)).transpose(0, 3, 1, 2),
-        "NHWC as NCHW, 64 channels": ones((4, wide, wide, 64)).transpose(0, 3, 1, 2),
-        "axes 1 and 3 swapped": dense.reshape(8, -1, 8, 128).swapaxes(1, 3),
-        "axes 1 and 2 swapped": dense.reshape(8, -1, 8, 128).swapaxes(1, 2),
-        "Fortran order": dense.reshape(-1, side // 8, 64).T,
-        "[::-1]": dense[::-1],
-        "[..., ::-1]": dense.reshape(side, -1)[..., ::-1],
-        "reversed and transposed": dense.reshape(side, -1)[::-1, ::-1].T,
-        "rows of 7 of 8": dense.reshape(-1, 8)[:, :7],
-        "rows of 17 of 32": dense.reshape(-1, 32)[:, :17],
-        "rows of 100 of 1024": dense.reshape(-1, 1024)[:, :100],
-        "every second element": dense[::2],
-    }
-    for name, view in whole.items():
-        yield name, view, view
-    column = np.broadcast_to(ones((side, 1)), (side, size // side))
-    yield "from a broadcast column", column, ones(column.shape)
-
-
-def measure_views(options: argparse.Namespace) -> Iterator[Result]:
-    """Drop out of views, in turn with a multiplication of the same view."""
-    one, stream = np.float32(1), simdrop.Stream(1)
-    cases = [(name, x, out) for size in (1 << 20,) if not options.quick for name, x, out in views(size)]
-    cases = cases or list(views(1 << 14))
-    for name, x, out in progress(cases, lambda case: case[0]):
-        for p in PROBABILITIES:
-            if not np.array_equal(simdrop.dropout(x, p, rng=1) != 0, simdrop.Mask(x.shape, p, seed=1).keep()):
-                raise WrongAnswerError(f"{name}: not the mask's elements are kept")
-            names = {"x": x, "out": out, "p": p, "one": one, "stream": stream}
-            taken = alternate(
-                [
-                    Statement("NumPy", "multiply(x, one, out=out)", {"multiply": np.multiply, **names}),
-                    Statement("simdrop", "dropout(x, p, rng=stream, out=out)", {"dropout": simdrop.dropout, **names}),
-                ],
-                seconds_each=options.seconds,
-                min_rounds=3 if options.quick else 9,
-            )
-            if out is x:
-                x[...] = 1
-            yield result(
-                f"view/{name}/p={p:g}",
-                paired_ratio(taken["NumPy"], taken["simdrop"]),
-                unit="ratio",
-                better="higher",
-                target=VIEW_TARGETS[p],
-                reference="np.multiply on the view",
-                view=name,
-                p=p,
-                elements=x.size,
-                giga_elements_per_second=x.size / taken["simdrop"].spread.median / 1e9,
-            )
-
-
 def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
     """Apply windows in place, in turn with a mask of as many elements whose index is contiguous."""
     simdrop.set_num_threads(options.threads)
@@ -132,7 +65,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
             rate = size / taken["window"].spread.median / 1e9
             fields["giga_elements_per_second"] = rate
             results.append(judged(case, ratio, better="higher", target=target, **fields))
-    return [*results, *measure_views(options)], {}
+    return results, {}
 
 
 def main(words: Sequence[str] | None = None) -> int:

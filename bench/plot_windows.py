@@ -1,4 +1,4 @@
-"""The pictures of bench_windows.py: speed against the length of a window's rows, and of views."""
+"""The pictures of bench_windows.py and bench_views.py: speed against the length of a window's rows, and of views."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLOURS = {0.1: BLUE, 0.5: ORANGE}
 
 def plot_windows(content: dict[str, Any], folder: Path) -> list[Path]:
     """Draw a panel for each size; lines are the targets."""
-    results = [r for r in content["results"] if "window" in r]
+    results = content["results"]
     sizes = sorted({r["elements"] for r in results})
     figure, panels = plt.subplots(1, len(sizes), figsize=(5 * len(sizes), 4), sharey=True, squeeze=False)
     for panel, size in zip(panels[0], sizes, strict=True):
@@ -32,15 +32,12 @@ def plot_windows(content: dict[str, Any], folder: Path) -> list[Path]:
         panel.set_xlabel("elements in a row of the window")
     panels[0][0].set_ylabel("speed, of a contiguous call")
     panels[0][0].legend(loc="lower right")
-    return [
-        finish(figure, "Windows of a mask, float32 in place", content, folder / "windows.png"),
-        _plot_views(content, folder),
-    ]
+    return [finish(figure, "Windows of a mask, float32 in place", content, folder / "windows.png")]
 
 
-def _plot_views(content: dict[str, Any], folder: Path) -> Path:
+def plot_views(content: dict[str, Any], folder: Path) -> list[Path]:
     """Draw a bar for each view and p, and what is aimed at."""
-    results = [r for r in content["results"] if "view" in r]
+    results = content["results"]
     names = list(dict.fromkeys(r["view"] for r in results))
     figure, panel = plt.subplots(figsize=(8, 0.36 * len(names) + 1.6))
     for number, (p, colour) in enumerate(COLOURS.items()):
@@ -54,4 +51,4 @@ def _plot_views(content: dict[str, Any], folder: Path) -> Path:
     panel.invert_yaxis()
     panel.set_xlabel("speed, of np.multiply on the same view; dotted: aimed at")
     panel.legend(loc="lower right")
-    return finish(figure, "Arrays in any memory order, float32", content, folder / "views.png")
+    return [finish(figure, "Arrays in any memory order, float32", content, folder / "views.png")]

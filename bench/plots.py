@@ -304,7 +304,7 @@ def plot_jax(content: dict[str, Any], folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    from plot_windows import plot_windows  # it imports this module
+    from plot_windows import plot_views, plot_windows  # they import this module
 
     results = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "bench" / "results"
     kinds = {
@@ -312,6 +312,7 @@ if __name__ == "__main__":
         "limit": plot_limit,
         "torch": plot_torch,
         "jax": plot_jax,
+        "views": plot_views,
         "windows": plot_windows,
     }
     for name, plot in kinds.items():

@@ -308,6 +308,13 @@ def test_windows_are_measured_and_drawn(tmp_path: Path) -> None:
     assert (tmp_path / "windows.png").stat().st_size > 10_000
 
 
+def test_views_are_measured_and_drawn(tmp_path: Path) -> None:
+    _script("bench_views.py", "--quick", "--seconds", "0.001", "--output-dir", str(tmp_path))
+    content = json.loads((tmp_path / "views.json").read_text())
+    assert all(r["measure"]["median"] > 0 for r in content["results"])
+    assert (tmp_path / "views.png").stat().st_size > 10_000
+
+
 def test_threads_runs_at_a_tiny_size_and_writes_its_cases(tmp_path: Path) -> None:
     _script("bench_threads.py", "--quick", "--output-dir", str(tmp_path))
     content = json.loads((tmp_path / "threads.json").read_text())
