@@ -166,15 +166,22 @@ class Generator {
   template <int P>
   static constexpr int kTogether = P > 1 ? V::chains / P
                                          : V::chains - (kVectors % V::chains == 0 ? 0 : 1);
-  static_assert((kMost == 2 || kMost == 4) && V::chains % kMost == 0 &&
-                kVectors % kTogether<1> == 0);
+  // So few steps that each leaves time for a stretch of memory: small ones cost from memory.
+  static constexpr int kMostSteps = 6;
+  template <int P>
+  static constexpr int kSteps =
+      kVectors / kTogether<P> < kMostSteps ? kVectors / kTogether<P> : kMostSteps;
+  template <int P>
+  static constexpr bool kDivides = kVectors % (kSteps<P> * kTogether<P>) == 0;
+  static_assert((kMost == 2 || kMost == 4) && V::chains % kMost == 0);
+  static_assert(kDivides<1> && kDivides<2> && (kMost == 2 || kDivides<4>));
   template <int P>
   static int chunks(int planes) {
     return P == kMost ? planes / P : planes / P % 2;
   }
   template <int P = 1>
   static int steps_of_group(int planes) {
-    int steps = chunks<P>(planes) * (kVectors / kTogether<P>);
+    int steps = chunks<P>(planes) * kSteps<P>;
     if constexpr (P < kMost) steps += steps_of_group<2 * P>(planes);
     return steps;
   }
@@ -185,9 +192,8 @@ class Generator {
   // Step s, if it is one of those with P planes; else counts on.
   template <bool kTail, int P, class Between>
   SIMDROP_INLINE bool drawn(int& low, int& s, const Between& between) {
-    constexpr int kSteps = kVectors / kTogether<P>;
-    for (int chunk = chunks<P>(planes_); chunk > 0; --chunk, low -= P, s -= kSteps) {
-      if (s >= kSteps) continue;
+    for (int chunk = chunks<P>(planes_); chunk > 0; --chunk, low -= P, s -= kSteps<P>) {
+      if (s >= kSteps<P>) continue;
       draw<kTail, P>(low, s, between);
       return true;
     }
@@ -196,10 +202,11 @@ class Generator {
 
   template <bool kTail, int P, class Between>
   SIMDROP_NOINLINE void draw(int low, int s, const Between& between) {
-    constexpr int N = kTogether<P>;
-    int v = s * N;
-    if (v + N <= vectors_) return draw_vectors<kTail, P, N>(low, v, between);
-    for (; v < vectors_; ++v) draw_vectors<kTail, P, 1>(low, v, between);
+    constexpr int N = kTogether<P>, kInStep = kVectors / kSteps<P>;
+    int v = s * kInStep;
+    const int end = v + kInStep < vectors_ ? v + kInStep : vectors_;
+    for (; v + N <= end; v += N) draw_vectors<kTail, P, N>(low, v, between);
+    for (; v < end; ++v) draw_vectors<kTail, P, 1>(low, v, between);
   }
 
   // Planes `low`, `low - 1` .. of N vectors.
