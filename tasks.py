@@ -231,9 +231,12 @@ def python_asan() -> None:
     everything = bool(os.environ.get("SIMDROP_ASAN_ALL"))
     run(
         *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, ROOT),
-        f"-Ccmake.define.SIMDROP_SANITIZE={'address,undefined' if everything else 'address'}",
-        f"-Cbuild-dir={BUILD / 'asan'}",
-        *("-Ccmake.build-type=Sanitized", "-Ccmake.define.CMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF"),
+        f"--config-settings=cmake.define.SIMDROP_SANITIZE={'address,undefined' if everything else 'address'}",
+        f"--config-settings=build-dir={BUILD / 'asan'}",
+        *(
+            "--config-settings=cmake.build-type=Sanitized",
+            "--config-settings=cmake.define.CMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF",
+        ),
         CXXFLAGS="-O1 -g1",
     )
     # Python itself leaks what lives until it ends, so leaks are not looked for. The tests of memory use and of the
@@ -369,7 +372,10 @@ def two_installs() -> None:
     site.mkdir(parents=True)
     before = sorted(BUILD.iterdir())
     # Debug, because what is built does not matter here.
-    options = ("-Ccmake.build-type=Debug", "-Ccmake.define.CMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF")
+    options = (
+        "--config-settings=cmake.build-type=Debug",
+        "--config-settings=cmake.define.CMAKE_INTERPROCEDURAL_OPTIMIZATION=OFF",
+    )
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *options, "--target"]
     print("+ twice at once:", *command, site, ROOT, flush=True)
     folders = [site / "first", site / "second"]

@@ -105,15 +105,19 @@ struct BlockBits {
     const Numbers seeds(seed_shape, p, seed, stream, offset, apart);
     const u64 size = unsigned_integer("size", block_size, u64{1} << 32, 1);
     if (shape.size() < 3 || seeds.shape.size() != shape.size())
-      throw py::value_error("seeds: accepted: as many dimensions as the shape");
+      throw py::value_error("seeds: got shape " + shown(seed_shape) +
+                            "; accepted: as many dimensions as shape " + shown(of) + ", 3 or more");
     lengths[1] = std::min(lengths[1], seeds.shape[1]);
     double cover = probability(p);
-    std::vector<i64> accepted(lengths);
+    View places;
+    places.shape = lengths;
     for (std::size_t d = 2; d < shape.size(); ++d) {
-      accepted[d] = std::max<i64>(0, shape[d] - static_cast<i64>(size) + 1);
+      places.shape[d] = std::max<i64>(0, shape[d] - static_cast<i64>(size) + 1);
       cover *= static_cast<double>(size);
     }
-    if (seeds.shape != accepted) throw py::value_error("seeds: accepted: a place for each block");
+    if (seeds.shape != places.shape)
+      throw py::value_error("seeds: got shape " + shown(seed_shape) + "; accepted: " +
+                            shown(shape_tuple(places)) + ", a place for each block");
     const std::unique_ptr<u8[]> drawn(new u8[seeds.n / 8 + 9]);
     const ReleaseGil released(elements_of("shape", lengths));
     if (seeds.window)

@@ -24,7 +24,8 @@ REFUSALS = (TypeError, ValueError, OverflowError, IndexError, BufferError, Memor
 N = 1000
 X = np.arange(N, dtype=np.float32)
 OUT = np.zeros_like(X)
-SHARED = np.zeros((10, 100), np.float32)
+IMAGES = (2, 2, 10, 25)  # and the places of blocks of 3 by 3
+BLOCKS = (IMAGES, 3, (2, 2, 8, 23), 0.1, 1, 2, 3, None)
 ODD: tuple[Any, ...] = (
     None, True, -1, 0, 1, 3, 2**40, 2**58, 2**63 - 1, 2**64, -(2**63), 0.5, -0.5, float("nan"), float("inf"), 1e308,
     "", "x", b"", b"12345678", (), [], (1,), (-1,), (N, 1), (2**32, 2**32), (2**62,), (1,) * 70, ("a",), {}, object(),
@@ -47,12 +48,14 @@ VALID: dict[str, tuple[Any, ...]] = {
     "available_isas": (),
     "bias_dropout_add": (X, np.ones(N, np.float32), X, OUT, 0.5, STREAM, 2.0, 2, "x", "residual"),
     "blend": (X, X, OUT, 0.5, STREAM, 2),
+    "block_bytes": (*BLOCKS, 2),
     "cache_bytes": (),
     "check_operands": (X, OUT, 2),
     "check_threads": (2,),
     "count_kept": ((10, 100), 0.5, 1, 2, 3, (200, 1), 2),
     "cpu_name": (),
     "draw": (X, OUT, 0.5, simdrop.Stream(1), "inverted", 2, True),
+    "drop_blocks": (X.reshape(IMAGES), OUT.reshape(IMAGES), *BLOCKS, 2, "x"),
     "dropout_pointers": (X.ctypes.data, OUT.ctypes.data, N, 2, 2, 0.5, 1, 2, 2.0, 0.0, 0.0, 3),
     "dropout_window_pointers": (
         X.ctypes.data, OUT.ctypes.data, (10, 100), (200, 2), 2, 2, 0.5, 1, 2, 2.0, 0.0, 0.0, 3,
@@ -64,7 +67,7 @@ VALID: dict[str, tuple[Any, ...]] = {
     "keep_bytes": ((10, 100), 0.5, 1, 2, 3, (1, 10), False, 2),
     "kept_scale": (0.5, "inverted", True),
     "noise": (X, OUT, 1, 0.5, STREAM, 2, "x"),
-    "plane_words": (N, 16, 1, 2, 2),
+    "plane_words": (N, 16, 1, 2, 2, 5),
     "pointer_calls": (),
     "select": (X, OUT, 0.5, STREAM, 2.0, 1.0, -1.0, 2, (N,), (3,), "x"),
     "set_num_threads": (2,),
