@@ -48,6 +48,10 @@ def signature(thing: Any) -> str:
         documentation = (thing.__init__ if inspect.isclass(thing) else thing).__doc__ or ""
         lines = re.findall(r"^(?:1\. )?\w+(\(.*\)) -> ", documentation, re.MULTILINE)
         return re.sub(r": [\w.]+", "", lines[0]) if lines else "(...)"
+    if inspect.isclass(thing) and list(found.parameters) == ["args", "kwargs"]:
+        # that of __new__, which Python up to 3.11.3 prefers to a derived class' __init__ (gh-105080)
+        own = inspect.signature(thing.__init__)
+        found = own.replace(parameters=list(own.parameters.values())[1:])
     parameters = [p.replace(annotation=p.empty) for p in found.parameters.values()]
     shown = str(found.replace(parameters=parameters, return_annotation=found.empty))
     return re.sub(r" at 0x[0-9a-f]+", "", shown)
