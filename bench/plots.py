@@ -273,13 +273,14 @@ def plot_jax(content: dict[str, Any], folder: Path) -> list[Path]:
     looks += [("forward+backward", 0.1, ORANGE, "-"), ("forward+backward", 0.5, ORANGE, "--")]
     for what, p, colour, style in looks:
         both = [r for r in ratios if (r["what"], r["p"]) == (what, p)]
-        label = f"{what.replace('+', ' and ')}, p = {p:g}"
+        name = "forward" if what == "forward" else "and backward"
+        label = f"{name}, p = {p:g}"
         mine = [(r["elements"], r["measure"]) for r in both if r["contestant"].startswith("simdrop")]
         points = [(n, m["median"], m["q1"], m["q3"]) for n, m in mine]
         draw(left, points, label, {"color": colour, "linestyle": style, "marker": "o"})
         if p == 0.1:  # the same comparison for a multiplication that draws nothing
             scaling = [(r["elements"], r["measure"]["median"]) for r in both if r["contestant"].startswith("scaling")]
-            left.plot(*zip(*scaling, strict=True), color=colour, linestyle=":", label=f"scaling alone, {label}")
+            left.plot(*zip(*scaling, strict=True), color=colour, linestyle=":", label=f"scaling, {name}")
     left.axhline(1, color="0.5", linewidth=1)
     left.set(yscale="log", ylabel="times as fast as flax.nnx.Dropout's arithmetic", title="Dropout under jit, float32")
     left.yaxis.set_major_formatter(PLAIN)
