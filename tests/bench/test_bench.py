@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from places import ROOT
+from bench_scripts import bench_script
 from simdrop import available_isas as isas
 
-BENCH = ROOT / "bench"
-if not (BENCH / "compare.py").is_file():
-    pytest.skip("the benchmarks are not part of this installation", allow_module_level=True)
+BENCH = bench_script("compare.py").parent
 pytest.importorskip("rich", reason="the benchmarks print with rich")
 pytest.importorskip("matplotlib", reason="the benchmarks draw with matplotlib")
 pytest.importorskip("tqdm", reason="the benchmarks show progress with tqdm")

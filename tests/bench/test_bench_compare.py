@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from places import ROOT
+from bench_scripts import bench_script
 
-BENCH = ROOT / "bench"
-if not (BENCH / "compare.py").is_file():
-    pytest.skip("the benchmarks are not part of this installation", allow_module_level=True)
+BENCH = bench_script("compare.py").parent
 pytest.importorskip("rich", reason="the benchmarks print with rich")
 sys.path.insert(0, str(BENCH))
 

@@ -7,14 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-from places import ROOT
+from bench_scripts import bench_script
 
-for name in ("torch", "rich", "matplotlib", "tqdm", "sklearn"):
-    pytest.importorskip(name)
-SCRIPT = ROOT / "bench" / "bench_torch.py"
-if not SCRIPT.is_file():
-    pytest.skip("the benchmarks are not part of this installation", allow_module_level=True)
+SCRIPT = bench_script("bench_torch.py", "torch", "rich", "matplotlib", "tqdm", "sklearn")
 
 
 def test_a_quick_run(tmp_path: Path) -> None:
