@@ -19,7 +19,7 @@ import numpy as np
 import simdrop
 from jax_models import SIDES, encoder, forward, forward_backward, saved_bytes, scaling
 from machine import count_name, usable_cpus
-from plots import plot_jax
+from plot_frameworks import plot_jax
 from report import Result, WrongAnswerError, conduct, progress, read_options, result, sides_tables
 from timing import SETTLE_SECONDS, Statement, alternate, paired_ratio, spread
 

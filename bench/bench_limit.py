@@ -19,7 +19,7 @@ from answers import check
 from contestants import ALL_DTYPES, Array, dtype_of, gather
 from limit_cases import BEST, MEMORY_P, QUICK, Bench, Case, Sizes, array, cases, drop, numpy_scaling, scaling
 from machine import ROOT, count_name, usable_cpus
-from plots import plot_limit
+from plot_limit import plot_limit
 from report import Result, WrongAnswerError, conduct, progress, read_options, result
 from timing import SETTLE_SECONDS, Spread, Statement, alternate, paired_ratio, pick_fastest, spread
 

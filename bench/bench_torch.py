@@ -21,7 +21,7 @@ import torch.nn.functional as F
 import torch_attention
 import torch_compiled
 from machine import count_name, usable_cpus
-from plots import plot_torch
+from plot_frameworks import plot_torch
 from report import Result, WrongAnswerError, conduct, progress, read_options, result, sides_tables
 from timing import SETTLE_SECONDS, Statement, alternate, paired_ratio, spread
 from torch_models import P, Step, Switch, encoder, gpt, loss_curve, mlp, saved_bytes, settle_allocator

@@ -28,7 +28,9 @@ import compare  # noqa: E402
 import contestants  # noqa: E402
 import limit_cases  # noqa: E402
 import machine  # noqa: E402
+import plot_limit  # noqa: E402
 import plots  # noqa: E402
+import redraw  # noqa: E402
 import report  # noqa: E402
 import timing  # noqa: E402
 
@@ -234,7 +236,7 @@ def test_the_targets_can_be_measured(tmp_path: Path) -> None:
         assert by_case[case]["reached"] is not None
     assert by_case["call/0-d array factor"]["reached"] is None
     assert by_case["memory/float32/p=0.1"]["reference"] == "np.multiply"
-    assert {point["contestant"] for point in content["cost"]} == plots.CURVES.keys()
+    assert {point["contestant"] for point in content["cost"]} == plot_limit.CURVES.keys()
     assert {point["threads"] for point in content["thread_scaling"]} >= {1, machine.usable_cpus()}
     assert {"limit-ratios.png", "limit-peers.png", "limit-cost.png"} <= {path.name for path in tmp_path.iterdir()}
 
@@ -272,20 +274,13 @@ def test_every_contestant_has_a_look_of_its_own() -> None:
     assert len(looks) == len(plots.CONTESTANTS)
 
 
-@pytest.mark.parametrize(
-    ("name", "plot", "pictures"),
-    [
-        ("dropout", plots.plot_dropout, 4),
-        ("limit", plots.plot_limit, 4),
-        ("torch", plots.plot_torch, 2),
-    ],
-)
-def test_pictures_are_drawn_from_the_committed_results(name: str, plot: Any, pictures: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", redraw.PLOTS)
+def test_pictures_are_drawn_from_the_committed_results(name: str, tmp_path: Path) -> None:
     path = BENCH / "results" / f"{name}.json"
     if not path.is_file():
         pytest.skip("the results are not part of this installation")
-    written = plot(json.loads(path.read_text()), tmp_path)
-    assert len(written) == pictures
+    written = redraw.PLOTS[name](json.loads(path.read_text()), tmp_path)
+    assert len(written) == {"dropout": 4, "limit": 4, "torch": 2}.get(name, 1)
     assert all(picture.read_bytes().startswith(b"\x89PNG") for picture in written)
 
 
