@@ -61,36 +61,37 @@ double probability(py::handle value, const char* name) {
 
 namespace {
 
-u64 integer_from(u64 first, u64 last, const char* name, py::handle value,
-                 const std::string& accepted) {
+u64 integer_from(u64 first, u64 last, const char* name, py::handle value, const char* other = "") {
+  const auto accepted = [&] {
+    return other + ("an integer from " + std::to_string(first)) + " to " + std::to_string(last);
+  };
   if (PyBool_Check(value.ptr()) || !PyIndex_Check(value.ptr()))
-    wrong_type(name, value, accepted.c_str());
-  const auto index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
-  if (!index) throw py::error_already_set();
-  const u64 number = PyLong_AsUnsignedLongLong(index.ptr());
+    wrong_type(name, value, accepted().c_str());
+  py::object index;  // of what is not an integer yet
+  if (!PyLong_Check(value.ptr())) {
+    index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+    if (!index) throw py::error_already_set();
+  }
+  const u64 number = PyLong_AsUnsignedLongLong(index ? index.ptr() : value.ptr());
   if (number == ~u64{0} && PyErr_Occurred()) {
     if (!PyErr_ExceptionMatches(PyExc_OverflowError)) throw py::error_already_set();
     PyErr_Clear();  // negative, or 2^64 and above
-    wrong_value(name, value, accepted);
+    wrong_value(name, value, accepted());
   }
-  if (number < first || number > last) wrong_value(name, value, accepted);
+  if (number < first || number > last) wrong_value(name, value, accepted());
   return number;
-}
-
-std::string between(u64 first, u64 last) {
-  return "an integer from " + std::to_string(first) + " to " + std::to_string(last);
 }
 
 }  // namespace
 
 u64 unsigned_integer(const char* name, py::handle value, u64 last, u64 first) {
-  return integer_from(first, last, name, value, between(first, last));
+  return integer_from(first, last, name, value);
 }
 
 int thread_count(py::handle value) {
   if (value.is_none()) return 0;
   constexpr u64 kMost = 4096;
-  return static_cast<int>(integer_from(1, kMost, "threads", value, "None or " + between(1, kMost)));
+  return static_cast<int>(integer_from(1, kMost, "threads", value, "None or "));
 }
 
 Scaling scaling_of(py::handle value) {
@@ -102,15 +103,72 @@ Scaling scaling_of(py::handle value) {
   wrong_type("scaling", value, "'inverted' or 'classic'");
 }
 
-std::vector<i64> lengths(const char* name, const py::tuple& shape) {
-  std::vector<i64> result;
+namespace {
+
+bool is_length(PyObject* object) {
+  int overflow = 0;
+  return PyLong_CheckExact(object) && PyLong_AsLongLongAndOverflow(object, &overflow) >= 0 &&
+         overflow >= 0;
+}
+
+// The integers of a sequence, or the single one that an object is.
+py::tuple integers(const char* name, const py::object& object) {
+  const auto refuse = [&] {
+    PyErr_Clear();
+    throw py::type_error(std::string(name) + ": got " + shown(object) +
+                         "; accepted: an integer or a sequence of integers");
+  };
+  const auto index = [&](py::handle value) {
+    auto number = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+    if (!number && !PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
+    return number;
+  };
+  if (const auto single = index(object)) return py::make_tuple(single);
+  PyErr_Clear();
+  if (PyUnicode_Check(object.ptr()) || PyBytes_Check(object.ptr()) ||
+      PyByteArray_Check(object.ptr()))
+    refuse();
+  const auto values = py::reinterpret_steal<py::object>(PySequence_List(object.ptr()));
+  if (!values) {
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) throw py::error_already_set();
+    refuse();
+  }
+  py::list numbers;
+  for (const py::handle value : values) {
+    const auto number = index(value);
+    if (!number) refuse();
+    numbers.append(number);
+  }
+  return py::tuple(numbers);
+}
+
+}  // namespace
+
+py::tuple shape_of_lengths(const char* name, const py::object& shape) {
+  if (PyTuple_CheckExact(shape.ptr())) {
+    bool all = true;
+    for (Py_ssize_t d = 0; d < PyTuple_GET_SIZE(shape.ptr()); ++d)
+      all = all && is_length(PyTuple_GET_ITEM(shape.ptr(), d));
+    if (all) return shape;
+  }
+  const py::tuple numbers = integers(name, shape);
+  for (const py::handle number : numbers) {
+    int overflow = 0;
+    if (PyLong_AsLongLongAndOverflow(number.ptr(), &overflow) < 0 && overflow <= 0)
+      wrong_value(name, shape, "lengths of 0 and above");
+  }
+  return numbers;
+}
+
+Dimensions<i64> lengths(const char* name, const py::tuple& shape) {
+  Dimensions<i64> result;
   for (const py::handle length : shape)
     result.push_back(static_cast<i64>(
         unsigned_integer(name, py::reinterpret_borrow<py::object>(length), u64{1} << kIndexBits)));
   return result;
 }
 
-u64 elements_of(const char* name, const std::vector<i64>& shape) {
+u64 elements_of(const char* name, std::span<const i64> shape) {
   constexpr u64 kMost = u64{1} << kIndexBits;
   const auto require = [&](bool holds, i64 length, const char* accepted) {
     if (!holds)
@@ -131,9 +189,9 @@ u64 elements_of(const char* name, const std::vector<i64>& shape) {
   return n;
 }
 
-std::vector<i64> index_steps(const py::object& steps, const std::vector<i64>& shape, u64 offset,
-                             u64 indices) {
-  std::vector<i64> result;
+Dimensions<i64> index_steps(const py::object& steps, std::span<const i64> shape, u64 offset,
+                            u64 indices) {
+  Dimensions<i64> result;
   if (steps.is_none()) return result;
   constexpr i64 kMost = i64{1} << kIndexBits;
   if (!PyTuple_Check(steps.ptr())) wrong_type("steps", steps, "a tuple of integers");

@@ -4,14 +4,18 @@
 
 #include <pybind11/pybind11.h>
 
-#include <vector>
-
+#include "engine/dimensions.hpp"
 #include "format/make_operation.hpp"
 
 namespace simdrop {
 
 // A real number in [0, 1]: TypeError or ValueError otherwise.
 double probability(pybind11::handle value, const char* name = "p");
+
+// `p` itself if it is a plain Python number, as it usually is, else one of that value.
+inline pybind11::object plain_float(const pybind11::object& p, double value) {
+  return PyFloat_CheckExact(p.ptr()) ? p : pybind11::float_(value);
+}
 
 // An integer in first .. last (Python int or anything with __index__; not bool).
 u64 unsigned_integer(const char* name, pybind11::handle value, u64 last, u64 first = 0);
@@ -25,17 +29,21 @@ Scaling scaling_of(pybind11::handle value);
 // repr(value), cut to a length that fits a message
 std::string shown(pybind11::handle value);
 
+// A shape, which may be a single length, as a tuple of integers of 0 and above: itself if it is
+// one.
+pybind11::tuple shape_of_lengths(const char* name, const pybind11::object& shape);
+
 // The lengths of a shape, each from 0 to 2^58.
-std::vector<i64> lengths(const char* name, const pybind11::tuple& shape);
+Dimensions<i64> lengths(const char* name, const pybind11::tuple& shape);
 
 // How many elements a shape has: lengths of 0 and above, at most 2^58 in all. Errors call it
 // `name`.
-u64 elements_of(const char* name, const std::vector<i64>& shape);
+u64 elements_of(const char* name, std::span<const i64> shape);
 
 // The steps of a mask's index along the dimensions of `shape`, each between -2^58 and 2^58. Those
 // of None are C order's. With them no index of the mask leaves 0 to `indices` - 1: an error calls
 // the offset so.
-std::vector<i64> index_steps(const pybind11::object& steps, const std::vector<i64>& shape,
-                             u64 offset, u64 indices);
+Dimensions<i64> index_steps(const pybind11::object& steps, std::span<const i64> shape, u64 offset,
+                            u64 indices);
 
 }  // namespace simdrop

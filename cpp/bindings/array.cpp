@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "bindings/arguments.hpp"
 #include "bindings/lenders.hpp"
 
 namespace py = pybind11;
@@ -9,7 +10,7 @@ namespace py = pybind11;
 namespace simdrop {
 namespace {
 
-std::string shape_text(const std::vector<i64>& shape) {
+std::string shape_text(std::span<const i64> shape) {
   std::string text = "(";
   for (const i64 n : shape) text += std::to_string(n) + ", ";
   if (!shape.empty()) text.erase(text.size() - (shape.size() > 1 ? 2 : 1));
@@ -50,6 +51,18 @@ py::tuple shape_tuple(const View& view) {
 }
 
 py::object empty_like(py::handle x, const Array& array) {
+  if (py::isinstance<py::array>(x)) {
+    const auto like = py::reinterpret_borrow<py::array>(x);
+    const bool c_order = (like.flags() & py::array::c_style) != 0;
+    if (c_order || (like.flags() & py::array::f_style) != 0) {  // without a call of Python's
+      const auto& api = py::detail::npy_api::get();
+      auto made = py::reinterpret_steal<py::object>(api.PyArray_NewFromDescr_(
+          api.PyArray_Type_, like.dtype().release().ptr(), static_cast<int>(like.ndim()),
+          like.shape(), nullptr, nullptr, c_order ? 0 : py::array::f_style, nullptr));
+      if (!made) throw py::error_already_set();
+      return made;
+    }
+  }
   const py::module_ numpy = py::module_::import("numpy");
   if (py::isinstance<py::array>(x)) return numpy.attr("empty_like")(x, py::arg("subok") = false);
   py::object dtype = py::str(name_of(array.view.dtype));
@@ -64,6 +77,18 @@ py::object empty_like(py::handle x, const Array& array) {
     }
   }
   return numpy.attr("empty")(shape_tuple(array.view), py::arg("dtype") = dtype);
+}
+
+void require_shape(const char* name, const View& view, const py::tuple& shape, const char* of) {
+  bool same = shape.size() == view.shape.size();
+  for (std::size_t d = 0; same && d < view.shape.size(); ++d) {
+    int overflow = 0;
+    same = PyLong_Check(shape[d].ptr()) &&
+           PyLong_AsLongLongAndOverflow(shape[d].ptr(), &overflow) == view.shape[d];
+  }
+  if (!same)
+    throw py::value_error(std::string(name) + ": got shape " + shown(shape_tuple(view)) +
+                          "; accepted: that of " + of + ", " + shown(shape));
 }
 
 void require_dtype(const char* name, const Array& x, const Array& array) {

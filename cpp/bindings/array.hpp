@@ -26,6 +26,10 @@ pybind11::tuple shape_tuple(const View& view);
 // A new array of x's shape, dtype and memory order.
 pybind11::object empty_like(pybind11::handle x, const Array& x_array);
 
+// Throws unless a view has the shape `of` something.
+void require_shape(const char* name, const View& view, const pybind11::tuple& shape,
+                   const char* of);
+
 // Throws unless an array has x's dtype; x's dtype and shape.
 void require_dtype(const char* name, const Array& x, const Array& array);
 void require_same(const char* name, const Array& x, const Array& array);

@@ -1,8 +1,9 @@
 #include "bindings/arguments.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/draws.hpp"
+#include "bindings/fast_call.hpp"
 #include "bindings/operands.hpp"
 #include "bindings/release_gil.hpp"
-#include "bindings/stream.hpp"
 #include "engine/engine.hpp"
 
 namespace py = pybind11;
@@ -18,17 +19,22 @@ void dropout_of(const Operands& operands, const Draw& draw, double scale, int th
   dropout(draw, scale, operands.x.view, operands.out.view, threads);
 }
 
-// The next mask of a stream. With `return_numbers` the result is (out, shape, stream number).
-py::object draw(const py::object& x, const py::object& out, const py::object& p, Stream& stream,
-                const py::object& scaling, const py::object& threads, bool return_numbers) {
+// The next mask of a stream. With `return_numbers` the result is (out, the mask's shape and its
+// numbers, as mask_numbers gives them, the scale of what is kept).
+py::object draw(const py::object& x, const py::object& out, const py::object& p,
+                const py::object& source, const py::object& scaling, const py::object& threads,
+                bool return_numbers) {
+  Draws draws("stream", source);
   const u64 threshold = threshold_of(probability(p));
   const double scale = kept_scale(threshold, scaling_of(scaling));
   const int n_threads = thread_count(threads);
   const Operands operands(x, out);
-  const u64 number = stream.take();  // last: a call that fails takes none
-  dropout_of(operands, {threshold, stream.seed(), number, 0}, scale, n_threads);
+  const u64 number = draws.take();  // last: a call that fails takes none
+  dropout_of(operands, {threshold, draws.seed(), number, 0}, scale, n_threads);
   if (!return_numbers) return operands.result;
-  return py::make_tuple(operands.result, shape_tuple(operands.x.view), number);
+  const py::object given = plain_float(p, probability(p));
+  return py::make_tuple(operands.result, shape_tuple(operands.x.view),
+                        py::make_tuple(given, draws.seed(), number, 0), scale);
 }
 
 // The mask that is given by its numbers; x must have its shape.
@@ -42,10 +48,7 @@ py::object apply(const py::object& x, const py::object& out, const py::object& p
   const double scale = kept_scale(threshold, scaling_of(scaling));
   const int n_threads = thread_count(threads);
   const Operands operands(x, out);
-  const py::tuple given = shape_tuple(operands.x.view);
-  if (!given.equal(shape))
-    throw py::value_error("x: got shape " + shown(given) + "; accepted: that of the mask, " +
-                          shown(shape));
+  require_shape("x", operands.x.view, shape, "the mask");
   dropout_of(operands, draw, scale, n_threads);
   return operands.result;
 }
@@ -77,15 +80,15 @@ py::tuple shape_of(const py::object& x, const char* name) {
 }  // namespace
 
 void bind_dropout(py::module_& m) {
-  m.def("draw", &draw, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("stream"),
-        py::arg("scaling"), py::arg("threads"), py::arg("return_numbers"));
-  m.def("apply", &apply, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("seed"),
-        py::arg("stream"), py::arg("offset"), py::arg("scaling"), py::arg("threads"),
-        py::arg("shape"));
-  m.def("infer", &infer, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("scaling"),
-        py::arg("threads"), py::arg("name").none(false) = "x");
-  m.def("check_operands", &check_operands, py::arg("x"), py::arg("out"), py::arg("threads"));
-  m.def("shape_of", &shape_of, py::arg("x"), py::arg("name").none(false) = "x");
+  def<&draw>(m, "draw", py::arg("x"), py::arg("out"), py::arg("p"), py::arg("stream"),
+             py::arg("scaling"), py::arg("threads"), py::arg("return_numbers"));
+  def<&apply>(m, "apply", py::arg("x"), py::arg("out"), py::arg("p"), py::arg("seed"),
+              py::arg("stream"), py::arg("offset"), py::arg("scaling"), py::arg("threads"),
+              py::arg("shape"));
+  def<&infer>(m, "infer", py::arg("x"), py::arg("out"), py::arg("p"), py::arg("scaling"),
+              py::arg("threads"), py::arg("name") = "x");
+  def<&check_operands>(m, "check_operands", py::arg("x"), py::arg("out"), py::arg("threads"));
+  def<&shape_of>(m, "shape_of", py::arg("x"), py::arg("name") = "x");
 }
 
 }  // namespace simdrop

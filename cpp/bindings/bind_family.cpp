@@ -2,9 +2,10 @@
 // dropped elements, a second array in the same pass, normal noise.
 #include "bindings/arguments.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/draws.hpp"
+#include "bindings/fast_call.hpp"
 #include "bindings/operands.hpp"
 #include "bindings/release_gil.hpp"
-#include "bindings/stream.hpp"
 #include "engine/engine.hpp"
 
 namespace py = pybind11;
@@ -19,14 +20,11 @@ class Source {
  public:
   Source(const py::object& p, const py::object& object, int index_bits = kIndexBits)
       : threshold_(threshold_of(probability(p))), last_(u64{1} << index_bits) {
-    if (py::isinstance<Stream>(object)) {
-      stream_ = &object.cast<Stream&>();
-      return;
-    }
+    stream_ = stream_of(object);
+    if (stream_ != nullptr) return;
+    if (!py::isinstance<py::tuple>(object)) refuse(object);
     const auto triple = object.cast<py::tuple>();
-    if (triple.size() != 3)
-      throw py::value_error("source: got " + shown(object) +
-                            "; accepted: a Stream or (seed, stream, offset)");
+    if (triple.size() != 3) refuse(object);
     seed_ = unsigned_integer("seed", triple[0], kLast);
     number_ = unsigned_integer("stream", triple[1], kLast);
     offset_ = unsigned_integer("offset", triple[2], last_);
@@ -44,6 +42,11 @@ class Source {
   }
 
  private:
+  [[noreturn]] static void refuse(const py::object& got) {
+    throw py::value_error("source: got " + shown(got) +
+                          "; accepted: a Stream or (seed, stream, offset)");
+  }
+
   u64 threshold_;
   u64 last_;
   Stream* stream_ = nullptr;
@@ -53,13 +56,6 @@ class Source {
 // What the functions return: the output, and the number of the stream that was used.
 py::tuple answer(const Operands& operands, const Draw& draw) {
   return py::make_tuple(operands.result, draw.stream);
-}
-
-void require_shape(const char* name, const View& view, const py::tuple& shape, const char* of) {
-  const py::tuple given = shape_tuple(view);
-  if (!given.equal(shape))
-    throw py::value_error(std::string(name) + ": got shape " + shown(given) +
-                          "; accepted: that of " + of + ", " + shown(shape));
 }
 
 // keep ? x * scale + shift : dropped, for a mask of shape `shape` and the steps of its index.
@@ -72,7 +68,7 @@ py::tuple select(const py::object& x, const py::object& out, const py::object& p
   const Operands operands(x, out, name);
   const View& view = operands.x.view;
   require_shape(name, view, shape, "the mask");
-  const std::vector<i64> apart =
+  const Dimensions<i64> apart =
       index_steps(steps, view.shape, numbers.offset(), u64{1} << kIndexBits);
   const Operation operation = select_operation(view.dtype, scale, shift, dropped);
   const Draw draw = numbers.take(steps.is_none() ? view.size() : 0);
@@ -155,16 +151,17 @@ py::tuple noise(const py::object& x, const py::object& out, int kind, double sd,
 
 void bind_family(py::module_& m) {
   m.attr("NORMAL_INDEX_BITS") = kNormalIndexBits;
-  m.def("select", &select, py::arg("x"), py::arg("out"), py::arg("p"), py::arg("source"),
-        py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("threads"),
-        py::arg("shape"), py::arg("steps"), py::arg("name").none(false) = "x");
-  m.def("bias_dropout_add", &bias_dropout_add, py::arg("x"), py::arg("bias"), py::arg("residual"),
-        py::arg("out"), py::arg("p"), py::arg("source"), py::arg("scale"), py::arg("threads"),
-        py::arg("name").none(false) = "x", py::arg("residual_name").none(false) = "residual");
-  m.def("blend", &blend, py::arg("state"), py::arg("previous"), py::arg("out"), py::arg("p"),
-        py::arg("source"), py::arg("threads"));
-  m.def("noise", &noise, py::arg("x"), py::arg("out"), py::arg("kind"), py::arg("sd"),
-        py::arg("source"), py::arg("threads"), py::arg("name").none(false) = "x");
+  def<&select>(m, "select", py::arg("x"), py::arg("out"), py::arg("p"), py::arg("source"),
+               py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("threads"),
+               py::arg("shape"), py::arg("steps"), py::arg("name") = "x");
+  def<&bias_dropout_add>(m, "bias_dropout_add", py::arg("x"), py::arg("bias"), py::arg("residual"),
+                         py::arg("out"), py::arg("p"), py::arg("source"), py::arg("scale"),
+                         py::arg("threads"), py::arg("name") = "x",
+                         py::arg("residual_name") = "residual");
+  def<&blend>(m, "blend", py::arg("state"), py::arg("previous"), py::arg("out"), py::arg("p"),
+              py::arg("source"), py::arg("threads"));
+  def<&noise>(m, "noise", py::arg("x"), py::arg("out"), py::arg("kind"), py::arg("sd"),
+              py::arg("source"), py::arg("threads"), py::arg("name") = "x");
 }
 
 }  // namespace simdrop

@@ -2,6 +2,7 @@
 
 #include "bindings/arguments.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/fast_call.hpp"
 #include "bindings/operands.hpp"
 #include "bindings/release_gil.hpp"
 #include "engine/drop_block.hpp"
@@ -17,10 +18,10 @@ constexpr u64 kIndices = u64{1} << kIndexBits;
 
 // The numbers of a mask, or of a window of it: the steps of its index are None for C order.
 struct Numbers {
-  std::vector<i64> shape;
+  Dimensions<i64> shape;
   u64 n;
   u64 offset;
-  std::vector<i64> steps;
+  Dimensions<i64> steps;
   bool window;
   Plan plan;
 
@@ -95,7 +96,7 @@ py::array plane_words(const py::object& size, int plane, const py::object& seed,
 // The keep bits of DropBlock for arrays of `shape`, (N, C, ...): a block begins where a seed is
 // dropped. The bits have one channel if the seeds have.
 struct BlockBits {
-  std::vector<i64> shape, lengths, steps;
+  Dimensions<i64> shape, lengths, steps;
   KeepBits bits;
 
   BlockBits(const py::tuple& of, const py::object& block_size, const py::tuple& seed_shape,
@@ -174,42 +175,83 @@ py::array block_bytes(const py::tuple& shape, const py::object& size, const py::
   return out;
 }
 
+// The same for integers.
+py::object plain(const py::object& object, u64 number) {
+  return PyLong_CheckExact(object.ptr()) ? object : py::int_(number);
+}
+
+// How many elements a mask of that shape has, at most 2^58.
+u64 mask_size(const py::tuple& shape) {
+  u64 size = 1;
+  bool fits = true;
+  for (const py::handle length : shape) {
+    int overflow = 0;
+    const i64 n = PyLong_AsLongLongAndOverflow(length.ptr(), &overflow);
+    if (n == 0) return 0;
+    fits = fits && overflow == 0 && static_cast<u64>(n) <= kIndices / size;
+    if (fits) size *= static_cast<u64>(n);
+  }
+  if (fits) return size;
+  py::object product = py::int_(1);
+  for (const py::handle length : shape) product = product * length;
+  throw py::value_error("shape: got " + std::string(py::str(shape)) + ", " +
+                        std::string(py::str(product)) + " elements; accepted: at most 2**58");
+}
+
+// The arguments of a mask in C order, checked: its shape, and (p, seed, stream, offset).
+py::tuple mask_numbers(const py::object& of, const py::object& p, const py::object& seed,
+                       const py::object& stream, const py::object& offset) {
+  const py::tuple shape = shape_of_lengths("shape", of);
+  const u64 size = mask_size(shape);
+  const py::object numbers[] = {plain_float(p, probability(p)),
+                                plain(seed, unsigned_integer("seed", seed, kLast)),
+                                plain(stream, unsigned_integer("stream", stream, kLast)),
+                                plain(offset, unsigned_integer("offset", offset, kIndices - size))};
+  return py::make_tuple(shape, py::make_tuple(numbers[0], numbers[1], numbers[2], numbers[3]));
+}
+
+u64 threshold(const py::object& p, const char* name) { return threshold_of(probability(p, name)); }
+
+double scale_of_kept(const py::object& p, const py::object& scaling, bool training) {
+  return kept_scale(threshold_of(probability(p)), scaling_of(scaling), training);
+}
+
+u64 integer(const char* name, const py::object& value, u64 last, u64 first) {
+  return unsigned_integer(name, value, last, first);
+}
+
+std::string text(const py::object& value) { return shown(value); }
+
 }  // namespace
 
 void bind_mask(py::module_& m) {
   m.attr("RANDOM_BITS_PLANE") = kRandomBitsPlane;
-  m.def(
-      "threshold",
-      [](const py::object& p, const char* name) { return threshold_of(probability(p, name)); },
-      py::arg("p"), py::arg("name").none(false) = "p");
-  m.def(
-      "kept_scale",
-      [](const py::object& p, const py::object& scaling, bool training) {
-        return kept_scale(threshold_of(probability(p)), scaling_of(scaling), training);
-      },
-      py::arg("p"), py::arg("scaling"), py::arg("training") = true);
-  m.def(
-      "unsigned_integer",
-      [](const char* name, const py::object& value, u64 last, u64 first) {
-        return unsigned_integer(name, value, last, first);
-      },
-      py::arg("name").none(false), py::arg("value"), py::arg("last"), py::arg("first") = 0);
-  m.def("shown", &shown, py::arg("value"));
-  m.def("keep_bytes", &keep_bytes, py::arg("shape"), py::arg("p"), py::arg("seed"),
-        py::arg("stream"), py::arg("offset"), py::arg("steps"), py::arg("invert"),
-        py::arg("threads"));
-  m.def("keep_bits", &keep_bits, py::arg("shape"), py::arg("p"), py::arg("seed"), py::arg("stream"),
-        py::arg("offset"), py::arg("steps"), py::arg("invert"), py::arg("threads"));
-  m.def("count_kept", &kept, py::arg("shape"), py::arg("p"), py::arg("seed"), py::arg("stream"),
-        py::arg("offset"), py::arg("steps"), py::arg("threads"));
-  m.def("drop_blocks", &drop_blocks, py::arg("x"), py::arg("out"), py::arg("shape"),
-        py::arg("size"), py::arg("seed_shape"), py::arg("p"), py::arg("seed"), py::arg("stream"),
-        py::arg("offset"), py::arg("steps"), py::arg("threads"), py::arg("name").none(false) = "x");
-  m.def("block_bytes", &block_bytes, py::arg("shape"), py::arg("size"), py::arg("seed_shape"),
-        py::arg("p"), py::arg("seed"), py::arg("stream"), py::arg("offset"), py::arg("steps"),
-        py::arg("threads"));
-  m.def("plane_words", &plane_words, py::arg("size"), py::arg("plane"), py::arg("seed"),
-        py::arg("stream"), py::arg("threads"), py::arg("first") = 0);
+  def<&threshold>(m, "threshold", py::arg("p"), py::arg("name") = "p");
+  def<&scale_of_kept>(m, "kept_scale", py::arg("p"), py::arg("scaling"),
+                      py::arg("training") = true);
+  def<&integer>(m, "unsigned_integer", py::arg("name"), py::arg("value"), py::arg("last"),
+                py::arg("first") = 0);
+  def<&shape_of_lengths>(m, "as_shape", py::arg("name"), py::arg("shape"));
+  def<&mask_numbers>(m, "mask_numbers", py::arg("shape"), py::arg("p"), py::arg("seed"),
+                     py::arg("stream"), py::arg("offset"));
+  def<&text>(m, "shown", py::arg("value"));
+  def<&keep_bytes>(m, "keep_bytes", py::arg("shape"), py::arg("p"), py::arg("seed"),
+                   py::arg("stream"), py::arg("offset"), py::arg("steps"), py::arg("invert"),
+                   py::arg("threads"));
+  def<&keep_bits>(m, "keep_bits", py::arg("shape"), py::arg("p"), py::arg("seed"),
+                  py::arg("stream"), py::arg("offset"), py::arg("steps"), py::arg("invert"),
+                  py::arg("threads"));
+  def<&kept>(m, "count_kept", py::arg("shape"), py::arg("p"), py::arg("seed"), py::arg("stream"),
+             py::arg("offset"), py::arg("steps"), py::arg("threads"));
+  def<&drop_blocks>(m, "drop_blocks", py::arg("x"), py::arg("out"), py::arg("shape"),
+                    py::arg("size"), py::arg("seed_shape"), py::arg("p"), py::arg("seed"),
+                    py::arg("stream"), py::arg("offset"), py::arg("steps"), py::arg("threads"),
+                    py::arg("name") = "x");
+  def<&block_bytes>(m, "block_bytes", py::arg("shape"), py::arg("size"), py::arg("seed_shape"),
+                    py::arg("p"), py::arg("seed"), py::arg("stream"), py::arg("offset"),
+                    py::arg("steps"), py::arg("threads"));
+  def<&plane_words>(m, "plane_words", py::arg("size"), py::arg("plane"), py::arg("seed"),
+                    py::arg("stream"), py::arg("threads"), py::arg("first") = 0);
 }
 
 }  // namespace simdrop

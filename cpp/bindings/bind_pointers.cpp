@@ -3,10 +3,10 @@
 // taken through DLPack costs several.
 #include <atomic>
 #include <string>
-#include <vector>
 
 #include "bindings/arguments.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/fast_call.hpp"
 #include "bindings/release_gil.hpp"
 #include "engine/engine.hpp"
 #include "runtime/memory.hpp"
@@ -19,12 +19,12 @@ namespace {
 std::atomic<u64> calls{0};
 
 // Dense in the order of its shape.
-View dense(std::uintptr_t address, DType dtype, const std::vector<i64>& shape) {
+View dense(std::uintptr_t address, DType dtype, const Dimensions<i64>& shape) {
   View view;
   view.data = reinterpret_cast<void*>(address);
   view.dtype = dtype;
   view.shape = shape;
-  view.strides.resize(shape.size());
+  view.strides.assign(shape.size(), 0);
   i64 step = static_cast<i64>(item_size(dtype));
   for (std::size_t d = shape.size(); d-- > 0;) {
     view.strides[d] = step;
@@ -45,7 +45,7 @@ void require(bool holds, const char* name, T got, const char* accepted) {
 // address twice is in place; any other overlap is the caller's error. Uses at most `threads`
 // threads. The first element takes the bit at `offset`, the others follow in C order or, if `steps`
 // is not None, at the steps of a window.
-void dropout_at(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shape,
+void dropout_at(std::uintptr_t x, std::uintptr_t y, const Dimensions<i64>& shape,
                 const py::object& steps, int dtype, int threads, double p, u64 seed, u64 stream,
                 double scale, double shift, double dropped, u64 offset) {
   require(is_probability(p), "p", p, "0 to 1");
@@ -55,7 +55,7 @@ void dropout_at(std::uintptr_t x, std::uintptr_t y, const std::vector<i64>& shap
   const u64 n = elements_of(steps.is_none() ? "n" : "shape", shape);
   constexpr u64 kIndices = u64{1} << kIndexBits;
   require(offset <= kIndices - (steps.is_none() ? n : 0), "offset", offset, "indices below 2^58");
-  const std::vector<i64> apart = index_steps(steps, shape, offset, kIndices);
+  const Dimensions<i64> apart = index_steps(steps, shape, offset, kIndices);
   if (n == 0) return;
   require(x != 0, "x", x, "the address of memory");
   require(y != 0, "y", y, "the address of memory");
@@ -89,13 +89,14 @@ void dropout_window_pointers(std::uintptr_t x, std::uintptr_t y, const py::tuple
 }  // namespace
 
 void bind_pointers(py::module_& m) {
-  m.def("dropout_pointers", &dropout_pointers, py::arg("x"), py::arg("y"), py::arg("n"),
-        py::arg("dtype"), py::arg("threads"), py::arg("p"), py::arg("seed"), py::arg("stream"),
-        py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("offset") = 0);
-  m.def("dropout_window_pointers", &dropout_window_pointers, py::arg("x"), py::arg("y"),
-        py::arg("shape"), py::arg("steps"), py::arg("dtype"), py::arg("threads"), py::arg("p"),
-        py::arg("seed"), py::arg("stream"), py::arg("scale"), py::arg("shift"), py::arg("dropped"),
-        py::arg("offset") = 0);
+  def<&dropout_pointers>(m, "dropout_pointers", py::arg("x"), py::arg("y"), py::arg("n"),
+                         py::arg("dtype"), py::arg("threads"), py::arg("p"), py::arg("seed"),
+                         py::arg("stream"), py::arg("scale"), py::arg("shift"), py::arg("dropped"),
+                         py::arg("offset") = 0);
+  def<&dropout_window_pointers>(
+      m, "dropout_window_pointers", py::arg("x"), py::arg("y"), py::arg("shape"), py::arg("steps"),
+      py::arg("dtype"), py::arg("threads"), py::arg("p"), py::arg("seed"), py::arg("stream"),
+      py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("offset") = 0);
   m.attr("LARGE_PAGE_BYTES") = kLargePageBytes;
   m.def(
       "ask_for_large_pages",

@@ -1,6 +1,6 @@
 #include "bindings/arguments.hpp"
 #include "bindings/bindings.hpp"
-#include "bindings/stream.hpp"
+#include "bindings/draws.hpp"
 #include "engine/engine.hpp"
 
 namespace py = pybind11;
@@ -63,6 +63,18 @@ py::list spawn(Stream& stream, const py::object& n) {
 }
 
 }  // namespace
+
+// Not object.cast<Stream*>(), which looks the class up by its name in each call.
+Stream* stream_of(py::handle object) {
+  static const auto* const type = py::detail::get_type_info(typeid(Stream));
+  py::detail::type_caster_generic caster(type);
+  return caster.load(object, false) ? static_cast<Stream*>(caster.value) : nullptr;
+}
+
+Draws::Draws(const char* name, py::handle object)
+    : stream_(PyLong_Check(object.ptr()) ? nullptr : stream_of(object)) {
+  if (stream_ == nullptr) seed_ = unsigned_integer(name, object, kLast);
+}
 
 void bind_stream(py::module_& m) {
   py::class_<Stream> stream(m, "Stream",

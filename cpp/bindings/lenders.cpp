@@ -86,8 +86,8 @@ i64 times(i64 a, i64 b) {
   return product > -0x1p62 && product < 0x1p62 ? a * b : std::numeric_limits<i64>::max();
 }
 
-std::vector<i64> c_strides(const View& view) {
-  std::vector<i64> strides(view.shape.size());
+Dimensions<i64> c_strides(const View& view) {
+  Dimensions<i64> strides(view.shape.size());
   i64 step = static_cast<i64>(item_size(view.dtype));
   for (std::size_t d = strides.size(); d-- > 0;) {
     strides[d] = step;

@@ -159,10 +159,10 @@ KeepBits block_bits(const Blocks& blocks, int threads) {
   return bits;
 }
 
-void dropout_given(const KeepBits& bits, const std::vector<i64>& bit_steps,
-                   const Operation& operation, const View& x, const View& y, int threads) {
+void dropout_given(const KeepBits& bits, std::span<const i64> bit_steps, const Operation& operation,
+                   const View& x, const View& y, int threads) {
   if (x.size() == 0) return;
-  const Loop loop = merged_loop(x, y, &bit_steps);
+  const Loop loop = merged_loop(x, y, bit_steps);
   const Steps step = loop.steps.back();
   const u64 n = x.size();
   const Traffic traffic = traffic_of(n * item_size(x.dtype), x.data == y.data);

@@ -11,7 +11,7 @@ namespace simdrop {
 // `size` elements along each spatial dimension begins: a place is where a whole block fits.
 struct Blocks {
   u64 maps;
-  std::vector<i64> sides;  // of a map, all at least `size` if there are seeds
+  Dimensions<i64> sides;  // of a map, all at least `size` if there are seeds
   u64 size;
   const u8* seeds;  // a bit for each place in C order, 1: a block begins, and 8 bytes to spare
   bool many;        // blocks are expected to cover an element more than once
@@ -26,7 +26,7 @@ struct KeepBits {
 KeepBits block_bits(const Blocks& blocks, int threads);
 
 // y = Op::scale of x and given bits, which lie `bit_steps` apart along the dimensions of x.
-void dropout_given(const KeepBits& bits, const std::vector<i64>& bit_steps,
-                   const Operation& operation, const View& x, const View& y, int threads);
+void dropout_given(const KeepBits& bits, std::span<const i64> bit_steps, const Operation& operation,
+                   const View& x, const View& y, int threads);
 
 }  // namespace simdrop

@@ -78,7 +78,7 @@ void dropout(const Draw& draw, const Operation& operation, const View& x, const 
 }
 
 void dropout_window(const Draw& draw, const Operation& operation, const View& x, const View& y,
-                    const std::vector<i64>& index_steps, int threads) {
+                    std::span<const i64> index_steps, int threads) {
   if (x.size() == 0 || copy_or_clear(draw.threshold, operation, x, y, threads)) return;
   dropout_along(draw, operation, x.dtype, window_walk(x, y, index_steps, draw.offset), x.size(),
                 threads);

@@ -32,7 +32,7 @@ inline void dropout(const Draw& draw, double scale, const View& x, const View& y
 // Op::scale or Op::affine with the bit at index draw.offset + sum(i_a * index_steps[a]) for element
 // i of x: a window of a mask, steps of 0 where elements share a bit.
 void dropout_window(const Draw& draw, const Operation& operation, const View& x, const View& y,
-                    const std::vector<i64>& index_steps, int threads);
+                    std::span<const i64> index_steps, int threads);
 
 // y = Op::residual or Op::blend of x and another array of its shape and dtype (fused.cpp). A bias
 // has one element for each of the last dimension of x; its `data` may be null.
@@ -56,11 +56,11 @@ void bytes(const Plan& plan, u64 first, u64 n, u8* out, bool invert, int threads
 u64 count_kept(const Plan& plan, u64 first, u64 n, int threads);
 
 // The same for a window, in C order of its shape (window_bits.cpp).
-void window_packed(const Plan& plan, u64 offset, const std::vector<i64>& shape,
-                   const std::vector<i64>& index_steps, u8* out, bool invert, int threads);
-void window_bytes(const Plan& plan, u64 offset, const std::vector<i64>& shape,
-                  const std::vector<i64>& index_steps, u8* out, bool invert, int threads);
-u64 window_count(const Plan& plan, u64 offset, const std::vector<i64>& shape,
-                 const std::vector<i64>& index_steps, int threads);
+void window_packed(const Plan& plan, u64 offset, std::span<const i64> shape,
+                   std::span<const i64> index_steps, u8* out, bool invert, int threads);
+void window_bytes(const Plan& plan, u64 offset, std::span<const i64> shape,
+                  std::span<const i64> index_steps, u8* out, bool invert, int threads);
+u64 window_count(const Plan& plan, u64 offset, std::span<const i64> shape,
+                 std::span<const i64> index_steps, int threads);
 
 }  // namespace simdrop

@@ -47,7 +47,7 @@ bool elements_are_disjoint(const View& view) {
   struct Axis {
     u64 step, length;
   };
-  std::vector<Axis> axes;
+  Dimensions<Axis> axes;
   for (std::size_t d = 0; d < view.shape.size(); ++d) {
     if (view.shape[d] == 0) return true;
     if (view.shape[d] > 1)
@@ -63,12 +63,12 @@ bool elements_are_disjoint(const View& view) {
   return true;
 }
 
-Loop merged_loop(const View& x, const View& y, const std::vector<i64>* third) {
+Loop merged_loop(const View& x, const View& y, std::span<const i64> third) {
   Loop loop;
   for (std::size_t d = x.shape.size(); d-- > 0;) {  // innermost first
     const i64 n = x.shape[d];
     if (n == 1) continue;
-    const Steps steps{x.strides[d], y.strides[d], third != nullptr ? (*third)[d] : 0};
+    const Steps steps{x.strides[d], y.strides[d], third.empty() ? 0 : third[d]};
     bool even = !loop.shape.empty();
     for (std::size_t k = 0; even && k < steps.size(); ++k)
       even = steps[k] == loop.steps.back()[k] * loop.shape.back();
@@ -98,13 +98,13 @@ void number_in_order(Loop& loop) {
   for (std::size_t d = loop.shape.size(); d-- > 0; step *= loop.shape[d]) loop.steps[d][2] = step;
 }
 
-Walk window_walk(const View& x, const View& y, const std::vector<i64>& index_steps, u64 offset) {
+Walk window_walk(const View& x, const View& y, std::span<const i64> index_steps, u64 offset) {
   struct Axis {
     i64 length;
     Steps steps;
   };
   Walk walk{{}, static_cast<const u8*>(x.data), static_cast<u8*>(y.data), offset};
-  std::vector<Axis> axes;
+  Dimensions<Axis> axes;
   bool own_bits = true;
   for (std::size_t d = 0; d < x.shape.size(); ++d) {
     const i64 n = x.shape[d];
@@ -128,7 +128,7 @@ Walk window_walk(const View& x, const View& y, const std::vector<i64>& index_ste
     std::stable_sort(axes.begin(), axes.end(),
                      [](const Axis& a, const Axis& b) { return a.steps[2] > b.steps[2]; });
   View from = x, to = y;
-  std::vector<i64> third;
+  Dimensions<i64> third;
   from.shape.clear();
   from.strides.clear();
   to.strides.clear();
@@ -138,7 +138,7 @@ Walk window_walk(const View& x, const View& y, const std::vector<i64>& index_ste
     to.strides.push_back(axis.steps[1]);
     third.push_back(axis.steps[2]);
   }
-  walk.loop = merged_loop(from, to, &third);
+  walk.loop = merged_loop(from, to, third);
   return walk;
 }
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <array>
-#include <vector>
 
+#include "engine/dimensions.hpp"
 #include "format/dtypes.hpp"
 
 namespace simdrop {
@@ -14,8 +14,8 @@ inline constexpr std::size_t kMostDimensions = 64;
 struct View {
   void* data = nullptr;
   DType dtype = DType::f32;
-  std::vector<i64> shape;
-  std::vector<i64> strides;  // bytes
+  Dimensions<i64> shape;
+  Dimensions<i64> strides;  // bytes
 
   u64 size() const;
 };
@@ -44,15 +44,15 @@ using Steps = std::array<i64, 3>;
 // Dimensions of length 1 dropped, neighbours merged where all three step evenly across them.
 // The order of elements, and so the mask index, stays C order.
 struct Loop {
-  std::vector<i64> shape;
-  std::vector<Steps> steps;
+  Dimensions<i64> shape;
+  Dimensions<Steps> steps;
 
   bool is_dense(u64 item) const {  // one run, input and output without gaps
     const i64 step = static_cast<i64>(item);
     return shape.size() == 1 && steps[0][0] == step && steps[0][1] == step;
   }
 };
-Loop merged_loop(const View& x, const View& y, const std::vector<i64>* third = nullptr);
+Loop merged_loop(const View& x, const View& y, std::span<const i64> third = {});
 
 // A loop whose third step is that of the mask's index, and where it starts.
 struct Walk {
@@ -70,7 +70,7 @@ void number_in_order(Loop& loop);
 // The walk through a window of a mask, `index_steps` for each dimension of x. The order of elements
 // is the index's, whatever that of the dimensions was: no step of the index is negative, and the
 // smallest is innermost, unless elements share bits.
-Walk window_walk(const View& x, const View& y, const std::vector<i64>& index_steps, u64 offset);
+Walk window_walk(const View& x, const View& y, std::span<const i64> index_steps, u64 offset);
 
 // Walks elements begin .. end of a loop in C order, one run of the innermost dimension at a time:
 // run(first element, number of elements, where all three are).

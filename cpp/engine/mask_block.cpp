@@ -55,7 +55,7 @@ void MaskBlock::call(const Place& place, u64 first, u64 n) const {
         place.plan, first, place.operation, place.x, place.y, elements, place.traffic);
   } else {
     View x, y;
-    std::vector<i64> steps;  // a window of the mask
+    Dimensions<i64> steps;  // a window of the mask
     x.dtype = y.dtype = place.dtype;
     x.data = const_cast<u8*>(place.x);
     y.data = place.y;

@@ -16,13 +16,13 @@ namespace {
 // use(first element, number of elements, words).
 class WindowBits {
  public:
-  WindowBits(const Plan& plan, u64 offset, const std::vector<i64>& shape,
-             const std::vector<i64>& index_steps)
+  WindowBits(const Plan& plan, u64 offset, std::span<const i64> shape,
+             std::span<const i64> index_steps)
       : plan_(plan), offset_(offset) {
     View nowhere;  // dimensions merge where the index steps evenly
-    nowhere.shape = shape;
+    nowhere.shape.assign(shape.data(), shape.data() + shape.size());
     nowhere.strides.assign(shape.size(), 0);
-    loop_ = merged_loop(nowhere, nowhere, &index_steps);
+    loop_ = merged_loop(nowhere, nowhere, index_steps);
     size_ = nowhere.size();
   }
 
@@ -76,16 +76,16 @@ class WindowBits {
 
 }  // namespace
 
-void window_packed(const Plan& plan, u64 offset, const std::vector<i64>& shape,
-                   const std::vector<i64>& index_steps, u8* out, bool invert, int threads) {
+void window_packed(const Plan& plan, u64 offset, std::span<const i64> shape,
+                   std::span<const i64> index_steps, u8* out, bool invert, int threads) {
   WindowBits(plan, offset, shape, index_steps)
       .for_each(invert, threads, [&](u64 first, u64 n, const u64* words) {
         std::memcpy(out + first / 8, words, (n + 7) / 8);
       });
 }
 
-void window_bytes(const Plan& plan, u64 offset, const std::vector<i64>& shape,
-                  const std::vector<i64>& index_steps, u8* out, bool invert, int threads) {
+void window_bytes(const Plan& plan, u64 offset, std::span<const i64> shape,
+                  std::span<const i64> index_steps, u8* out, bool invert, int threads) {
   WindowBits(plan, offset, shape, index_steps)
       .for_each(invert, threads, [&](u64 first, u64 n, const u64* words) {
         for (u64 k = 0; k < n; k += 64) {
@@ -96,8 +96,8 @@ void window_bytes(const Plan& plan, u64 offset, const std::vector<i64>& shape,
       });
 }
 
-u64 window_count(const Plan& plan, u64 offset, const std::vector<i64>& shape,
-                 const std::vector<i64>& index_steps, int threads) {
+u64 window_count(const Plan& plan, u64 offset, std::span<const i64> shape,
+                 std::span<const i64> index_steps, int threads) {
   std::atomic<u64> total{0};
   WindowBits(plan, offset, shape, index_steps)
       .for_each(false, threads, [&](u64, u64 n, const u64* words) {

@@ -43,6 +43,14 @@ def set_num_threads(threads: SupportsIndex | None) -> None: ...
 def threshold(p: SupportsFloat, name: str = "p") -> int: ...
 def kept_scale(p: SupportsFloat, scaling: Literal["inverted", "classic"], training: bool = True) -> float: ...
 def unsigned_integer(name: str, value: SupportsIndex, last: int, first: int = 0) -> int: ...
+def as_shape(name: str, shape: SupportsIndex | Sequence[SupportsIndex]) -> tuple[int, ...]: ...
+def mask_numbers(
+    shape: SupportsIndex | Sequence[SupportsIndex],
+    p: SupportsFloat,
+    seed: SupportsIndex,
+    stream: SupportsIndex,
+    offset: SupportsIndex,
+) -> tuple[tuple[int, ...], tuple[float, int, int, int]]: ...
 def shown(value: object) -> str: ...
 def check_operands(x: Any, out: Any, threads: int | None) -> None: ...
 def shape_of(x: Any, name: str = "x") -> tuple[int, ...]: ...
@@ -51,15 +59,21 @@ def draw(
     x: Any,
     out: Any,
     p: SupportsFloat,
-    stream: Stream,
+    stream: Stream | int,
     scaling: str,
     threads: int | None,
     return_numbers: Literal[False],
 ) -> Any: ...
 @overload
 def draw(
-    x: Any, out: Any, p: SupportsFloat, stream: Stream, scaling: str, threads: int | None, return_numbers: Literal[True]
-) -> tuple[Any, tuple[int, ...], int]: ...
+    x: Any,
+    out: Any,
+    p: SupportsFloat,
+    stream: Stream | int,
+    scaling: str,
+    threads: int | None,
+    return_numbers: Literal[True],
+) -> tuple[Any, tuple[int, ...], tuple[float, int, int, int], float]: ...
 def apply(
     x: Any,
     out: Any,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from simdrop import _core, _windows
-from simdrop._shapes import Dims, NoiseShape, Shape, as_noise_shape, as_shape, shares_bits
+from simdrop._shapes import NO_DIMS, Dims, NoiseShape, Shape, as_noise_shape, as_shape, shares_bits
 from simdrop._types import ArrayLike, ArrayT, T
 
 _LAST_INTEGER = 2**64 - 1
@@ -101,9 +101,15 @@ class Mask:
         stream: SupportsIndex = 0,
         offset: SupportsIndex = 0,
         noise_shape: NoiseShape = None,
-        broadcast_dims: Dims = (),
+        broadcast_dims: Dims = NO_DIMS,
         steps: Sequence[SupportsIndex] | None = None,
     ) -> None:
+        if steps is None and noise_shape is None and broadcast_dims is NO_DIMS:
+            lengths, numbers = _core.mask_numbers(shape, p, seed, stream, offset)
+            _set_shape(self, lengths)
+            _set_steps(self, None)
+            _set_numbers(self, numbers)
+            return
         lengths = as_shape("shape", shape)
         apart = None
         if shares_bits(noise_shape, broadcast_dims):
@@ -124,9 +130,9 @@ class Mask:
         )
         if apart is not None:
             apart = _windows.checked(lengths, apart, numbers[3])
-        object.__setattr__(self, "_shape", lengths)
-        object.__setattr__(self, "_steps", apart)
-        object.__setattr__(self, "_numbers", numbers)
+        _set_shape(self, lengths)
+        _set_steps(self, apart)
+        _set_numbers(self, numbers)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -444,6 +450,19 @@ class Mask:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Mask.__init__(self, **state)
+
+
+# The attributes of a mask cannot be set; these are the ways around that.
+_set_shape, _set_steps, _set_numbers = (vars(Mask)[name].__set__ for name in ("_shape", "_steps", "_numbers"))
+
+
+def drawn_mask(shape: tuple[int, ...], numbers: tuple[float, int, int, int]) -> Mask:
+    """Return a mask in C order of numbers that the extension has just drawn, which nobody has to check again."""
+    mask = object.__new__(Mask)
+    _set_shape(mask, shape)
+    _set_steps(mask, None)
+    _set_numbers(mask, numbers)
+    return mask
 
 
 def _from_numbers(shape: tuple[int, ...], p: float, seed: int, stream: int, offset: int) -> Mask:

@@ -31,26 +31,34 @@ _ACCEPTED = (
 
 
 def as_stream(rng: RNG) -> Stream:
-    """Return `rng` itself if it is a stream, else a new stream seeded from it.
+    """Return `rng` itself if it is a stream, else a new stream seeded from it."""
+    source = as_source(rng)
+    return source if isinstance(source, Stream) else Stream(source)
+
+
+def as_source(rng: RNG) -> Stream | int:
+    """Return `rng` itself if it is a stream, else the seed of a new one.
 
     An integer below 2**64 is the seed itself. Larger ones, and sequences, are made into a seed by NumPy's
     `SeedSequence`, which is what ``numpy.random.default_rng`` does with them.
     """
-    if isinstance(rng, Stream):
+    if type(rng) is int and 0 <= rng < 2**64:  # what is usual first, because these lines are a part of small calls
         return rng
     if rng is None:
-        return Stream(int.from_bytes(os.urandom(8), "little"))
+        return int.from_bytes(os.urandom(8), "little")
+    if isinstance(rng, Stream):
+        return rng
     # Integers first: `np.random` is imported when it is first named, and a process that is forked while another thread
     # imports would wait for it for ever.
     entropy = None if isinstance(rng, _made_by_numpy()) else _entropy(rng)
     if isinstance(entropy, int) and entropy < 2**64:
-        return Stream(entropy)
+        return entropy
     if isinstance(rng, np.random.BitGenerator):
         rng = np.random.Generator(rng)
     if isinstance(rng, np.random.Generator):
-        return Stream(int(rng.integers(0, 2**64, dtype=np.uint64)))
+        return int(rng.integers(0, 2**64, dtype=np.uint64))
     sequence = rng if isinstance(rng, np.random.SeedSequence) else np.random.SeedSequence(entropy)
-    return Stream(int(sequence.generate_state(1, np.uint64)[0]))
+    return int(sequence.generate_state(1, np.uint64)[0])
 
 
 def _made_by_numpy() -> tuple[type, ...]:

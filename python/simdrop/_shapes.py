@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
-from typing import SupportsIndex, TypeAlias
+from typing import Final, SupportsIndex, TypeAlias
 
 from simdrop import _core
 
@@ -12,13 +12,12 @@ Shape: TypeAlias = "SupportsIndex | Sequence[SupportsIndex]"
 NoiseShape: TypeAlias = "Sequence[SupportsIndex | None] | None"
 Dims: TypeAlias = "SupportsIndex | Sequence[SupportsIndex]"
 
+NO_DIMS: Final = ()  # the default, known by identity: a call with few elements counts every comparison
+
 
 def as_shape(name: str, shape: Shape) -> tuple[int, ...]:
     """Return a shape as a tuple of lengths, each at least 0."""
-    lengths = as_dims(name, shape)
-    if any(n < 0 for n in lengths):
-        raise ValueError(f"{name}: got {_core.shown(shape)}; accepted: lengths of 0 and above")
-    return lengths
+    return _core.as_shape(name, shape)
 
 
 def as_dims(name: str, dims: Dims) -> tuple[int, ...]:

@@ -11,6 +11,7 @@ those only 0 is tried.
 from __future__ import annotations
 
 import faulthandler
+import inspect
 import itertools
 import re
 import sys
@@ -45,6 +46,7 @@ VALID: dict[str, tuple[Any, ...]] = {
     "active_isa": (),
     "apply": (X, OUT, 0.5, 1, 2, 3, "inverted", 2, (N,)),
     "ask_for_large_pages": (X.ctypes.data, X.nbytes),
+    "as_shape": ("shape", (2, 3)),
     "available_isas": (),
     "bias_dropout_add": (X, np.ones(N, np.float32), X, OUT, 0.5, STREAM, 2.0, 2, "x", "residual"),
     "blend": (X, X, OUT, 0.5, STREAM, 2),
@@ -66,6 +68,7 @@ VALID: dict[str, tuple[Any, ...]] = {
     "keep_bits": ((10, 100), 0.5, 1, 2, 3, (0, -1), False, 2),
     "keep_bytes": ((10, 100), 0.5, 1, 2, 3, (1, 10), False, 2),
     "kept_scale": (0.5, "inverted", True),
+    "mask_numbers": ((2, 3), 0.5, 1, 2, 3),
     "noise": (X, OUT, 1, 0.5, STREAM, 2, "x"),
     "plane_words": (N, 16, 1, 2, 2, 5),
     "pointer_calls": (),
@@ -114,8 +117,10 @@ def entries() -> set[str]:
 
 
 def parameters(name: str) -> list[str]:
-    """Return the parameters that pybind11 names in the first line of an entry's documentation."""
+    """Return the parameters of an entry, which pybind11 names in the first line of its documentation."""
     documented = _core.Stream.__init__ if name == "Stream" else entry(name)
+    if getattr(documented, "__text_signature__", None):
+        return list(inspect.signature(documented).parameters)
     return [p for p in re.findall(r"(\w+): ", (documented.__doc__ or "").partition("\n")[0]) if p != "self"]
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, TypedDict, overload
 
 from simdrop import _core
 from simdrop._core import Stream
-from simdrop._draw import draw, inferred, kept_factor
-from simdrop._drawn import AffineDrawn
-from simdrop._mask import Mask, Scaling
-from simdrop._rng import RNG, as_stream
-from simdrop._shapes import Dims, NoiseShape, Shape, as_noise_shape, as_shape, shares_bits
+from simdrop._draw import draw, inferred
+from simdrop._drawn import AffineDrawn, affine_drawn
+from simdrop._mask import Scaling, drawn_mask
+from simdrop._rng import RNG, as_source, as_stream
+from simdrop._shapes import NO_DIMS, Dims, NoiseShape, Shape, as_noise_shape, as_shape, shares_bits
 from simdrop._types import ArrayLike, ArrayT, No, Options, T, Yes
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def dropout(
     scaling: Scaling = "inverted",
     return_drawn: bool = False,
     noise_shape: NoiseShape = None,
-    broadcast_dims: Dims = (),
+    broadcast_dims: Dims = NO_DIMS,
     threads: int | None = None,
 ) -> Any:
     """Set each element to zero with probability `p` and scale the others so that the expectation stays.
@@ -137,14 +137,13 @@ def dropout(
     if not training:
         result = _core.infer(x, out, p, scaling, threads)
         return (result, inferred(_core.shape_of(x), p, scaling)) if return_drawn else result
-    if shares_bits(noise_shape, broadcast_dims):
+    if (noise_shape is not None or broadcast_dims is not NO_DIMS) and shares_bits(noise_shape, broadcast_dims):
         bits = as_noise_shape(_core.shape_of(x), noise_shape, broadcast_dims)
         return draw(x, p, rng, bits, out=out, scaling=scaling, threads=threads, return_drawn=return_drawn)
-    stream = as_stream(rng)
     if return_drawn:
-        result, shape, number = _core.draw(x, out, p, stream, scaling, threads, True)
-        return result, AffineDrawn(Mask(shape, p, seed=stream.seed, stream=number), scale=kept_factor(p, scaling))
-    return _core.draw(x, out, p, stream, scaling, threads, False)
+        result, shape, numbers, scale = _core.draw(x, out, p, as_source(rng), scaling, threads, True)
+        return result, affine_drawn(drawn_mask(shape, numbers), scale)
+    return _core.draw(x, out, p, rng if type(rng) is Stream else as_source(rng), scaling, threads, False)
 
 
 @overload
@@ -164,7 +163,7 @@ def dropout_(
     scaling: Scaling = "inverted",
     return_drawn: bool = False,
     noise_shape: NoiseShape = None,
-    broadcast_dims: Dims = (),
+    broadcast_dims: Dims = NO_DIMS,
     threads: int | None = None,
 ) -> Any:
     """Apply dropout to `x` in place, without a copy, and return `x`.
@@ -180,9 +179,8 @@ def dropout_(
     >>> x
     array([2., 2., 0., 0., 2., 0., 2., 0.], dtype=float32)
     """
-    plain = training and not return_drawn and not shares_bits(noise_shape, broadcast_dims)
-    if type(rng) is Stream and plain:  # the usual call, without a detour
-        return _core.draw(x, x, p, rng, scaling, threads, False)
+    if training and not return_drawn and noise_shape is None and broadcast_dims is NO_DIMS:  # as usual: no detour
+        return _core.draw(x, x, p, rng if type(rng) is Stream else as_source(rng), scaling, threads, False)
     return dropout(
         x,
         p,
