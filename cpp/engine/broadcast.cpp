@@ -16,9 +16,6 @@
 namespace simdrop {
 namespace {
 
-// Rows of bits that are repeated are written out if they are no longer than this.
-constexpr u64 kLongestPeriod = kGranule / 2;
-
 // What the inner dimension, one stretch of memory, does with the bits.
 struct Pattern {
   u64 repeat = 1;  // elements in a row that share a bit

@@ -98,6 +98,9 @@ inline constexpr u64 kMostSkipped = 32;
 // Runs of elements that share a bit and are longer than this are scaled or filled one by one; the
 // bits of shorter ones are written out for each element first.
 inline constexpr u64 kLongRun = 256;
+// Rows of bits that are repeated are written out if they are no longer than this: half of what is
+// written out at a time.
+inline constexpr u64 kLongestPeriod = kGroupBlocks * 128 / 2;
 
 // Pairs of normal deviates at a time: four groups of the generator.
 inline constexpr u64 kNormalPairs = 4 * kGroupBlocks;

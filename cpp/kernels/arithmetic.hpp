@@ -2,9 +2,10 @@
 // over the float verbs of the trait (trait.hpp), except plain scaling, whose verb (V::scale64) an
 // instruction set may have for itself because it is what nearly all calls do.
 //
-//   words<kStream>(w, n, x, y)   64 * n elements from x to y
-//   prefetch(ahead)              asks for what words() will read beside x, so many bytes ahead
-//   partial(w, n, buffer)        the first n of 64 elements in place
+//   word<kStream>(w, x, y)   64 elements from x to y
+//   prefetch(ahead)          asks for what word() will read beside x, so many bytes ahead
+//   kReadsOn                 whether it reads other memory, where it goes on each time
+//   partial(w, n, buffer)    the first n of 64 elements in place; rare, and no copy in each sink
 //
 // Leaf files only: everything here has internal linkage.
 #pragma once
@@ -31,19 +32,16 @@ class Scale {
   using Vector = simdrop::Vector<V, T>;
 
  public:
+  static constexpr bool kReadsOn = false;
   explicit Scale(const Operation& operation) : scale_(V::template repeat<T>(operation.scale)) {}
 
-  template <bool kStream>
-  void words(const u64* w, int n, const unsigned char* x, unsigned char* y) {
-    const Vector scale = scale_;  // stores to y may change anything but what is held in registers
-    for (; n > 0; --n, ++w, x += 64 * sizeof(T), y += 64 * sizeof(T))
-      V::template scale64<T, kStream>(w, x, y, scale);
-  }
   template <bool kStream>
   SIMDROP_INLINE void word(const u64* w, const unsigned char* x, unsigned char* y) const {
     V::template scale64<T, kStream>(w, x, y, scale_);
   }
-  void partial(u64 w, unsigned, unsigned char* buffer) { words<false>(&w, 1, buffer, buffer); }
+  SIMDROP_NOINLINE void partial(u64 w, unsigned, unsigned char* buffer) const {
+    word<false>(&w, buffer, buffer);
+  }
   void prefetch(u64) const {}
 
  private:
@@ -56,6 +54,7 @@ class Affine {
   using Element = ComputeType<T>;
 
  public:
+  static constexpr bool kReadsOn = false;
   explicit Affine(const Operation& operation)
       : scale_(V::template repeat<T>(operation.scale)),
         shift_(V::template repeat<T>(operation.shift)),
@@ -66,44 +65,45 @@ class Affine {
                    !is_finite(numbers_.shift)) {}
 
   template <bool kStream>
-  void words(const u64* w, int n, const unsigned char* x, unsigned char* y) {
-    if (makes_nan_) return words_with_one_nan<kStream>(w, n, x, y);
+  SIMDROP_INLINE void word(const u64* w, const unsigned char* x, unsigned char* y) const {
+    if (makes_nan_) return word_with_one_nan(numbers_, *w, x, y);
     const Vector scale = scale_, shift = shift_, dropped = dropped_;
-    for (; n > 0; --n, ++w, x += 64 * sizeof(T), y += 64 * sizeof(T))
-      map64<V, T, kStream>(*w, x, y, [&](Vector value, const u64& bits, int v, int) {
-        return V::choose(bits, v, value * scale + shift, dropped);
-      });
+    map64<V, T, kStream>(*w, x, y, [&](Vector value, const u64& bits, int v, int) {
+      return V::choose(bits, v, value * scale + shift, dropped);
+    });
   }
-  void partial(u64 w, unsigned, unsigned char* buffer) { words<false>(&w, 1, buffer, buffer); }
+  SIMDROP_NOINLINE void partial(u64 w, unsigned, unsigned char* buffer) const {
+    word<false>(&w, buffer, buffer);
+  }
   void prefetch(u64) const {}
 
  private:
+  struct Numbers {
+    Element scale, shift, dropped;
+  };
+
   // Processors make different NaNs of what has no value, such as infinity times 0: x86 a negative
   // one, AArch64 a positive one. Here it is the latter. (With finite numbers only a NaN makes a
   // NaN, and all of them pass it on.)
-  template <bool kStream>
-  SIMDROP_NOINLINE void words_with_one_nan(const u64* w, int n, const unsigned char* x,
-                                           unsigned char* y) {
-    const T dropped = to_storage(T{}, numbers_.dropped);
-    for (; n > 0; --n, ++w)
-      for (int j = 0; j < 64; ++j, x += sizeof(T), y += sizeof(T)) {
-        T value;
-        __builtin_memcpy(&value, x, sizeof(T));
-        const Element element = to_compute(value);
-        Element result = element * numbers_.scale + numbers_.shift;
-        if (is_nan(element))
-          result = element + element;  // quiet
-        else if (is_nan(result))
-          result = static_cast<Element>(kNan);
-        const T kept = to_storage(T{}, result);
-        __builtin_memcpy(y, (*w >> j & 1) != 0 ? &kept : &dropped, sizeof(T));
-      }
+  SIMDROP_NOINLINE static void word_with_one_nan(Numbers numbers, u64 w, const unsigned char* x,
+                                                 unsigned char* y) {
+    const T dropped = to_storage(T{}, numbers.dropped);
+    for (int j = 0; j < 64; ++j, x += sizeof(T), y += sizeof(T)) {
+      T value;
+      __builtin_memcpy(&value, x, sizeof(T));
+      const Element element = to_compute(value);
+      Element result = element * numbers.scale + numbers.shift;
+      if (is_nan(element))
+        result = element + element;  // quiet
+      else if (is_nan(result))
+        result = static_cast<Element>(kNan);
+      const T kept = to_storage(T{}, result);
+      __builtin_memcpy(y, (w >> j & 1) != 0 ? &kept : &dropped, sizeof(T));
+    }
   }
 
   Vector scale_, shift_, dropped_;
-  struct {
-    Element scale, shift, dropped;
-  } numbers_;
+  Numbers numbers_;
   bool makes_nan_;
 };
 
@@ -135,6 +135,7 @@ class Residual {
   using Vector = simdrop::Vector<V, T>;
 
  public:
+  static constexpr bool kReadsOn = true;
   explicit Residual(const Operation& operation)
       : scale_(V::template repeat<T>(operation.scale)),
         residual_(operation.other),
@@ -143,13 +144,11 @@ class Residual {
         period_(operation.bias_period) {}
 
   template <bool kStream>
-  void words(const u64* w, int n, const unsigned char* x, unsigned char* y) {
-    for (; n > 0; --n, ++w, x += 64 * sizeof(T), y += 64 * sizeof(T)) {
-      add<kStream>(*w, x, y, residual_.next());
-      advance(64);
-    }
+  SIMDROP_INLINE void word(const u64* w, const unsigned char* x, unsigned char* y) {
+    add<kStream>(*w, x, y, residual_.next());
+    advance(64);
   }
-  void partial(u64 w, unsigned n, unsigned char* buffer) {
+  SIMDROP_NOINLINE void partial(u64 w, unsigned n, unsigned char* buffer) {
     alignas(64) unsigned char residual[64 * sizeof(T)] = {};
     add<false>(w, buffer, buffer, residual_.next(n, residual));
     advance(n);
@@ -158,8 +157,8 @@ class Residual {
 
  private:
   template <bool kStream>
-  void add(const u64& bits, const unsigned char* x, unsigned char* y,
-           const unsigned char* residual) {
+  SIMDROP_INLINE void add(const u64& bits, const unsigned char* x, unsigned char* y,
+                          const unsigned char* residual) {
     const unsigned char* const bias = bias_ + at_ * sizeof(T);
     const Vector scale = scale_;
     map64<V, T, kStream>(bits, x, y, [&](Vector value, const u64& w, int v, int offset) {
@@ -183,14 +182,14 @@ class Blend {
   using Vector = simdrop::Vector<V, T>;
 
  public:
+  static constexpr bool kReadsOn = true;
   explicit Blend(const Operation& operation) : other_(operation.other) {}
 
   template <bool kStream>
-  void words(const u64* w, int n, const unsigned char* x, unsigned char* y) {
-    for (; n > 0; --n, ++w, x += 64 * sizeof(T), y += 64 * sizeof(T))
-      blend<kStream>(*w, x, y, other_.next());
+  SIMDROP_INLINE void word(const u64* w, const unsigned char* x, unsigned char* y) {
+    blend<kStream>(*w, x, y, other_.next());
   }
-  void partial(u64 w, unsigned n, unsigned char* buffer) {
+  SIMDROP_NOINLINE void partial(u64 w, unsigned n, unsigned char* buffer) {
     alignas(64) unsigned char other[64 * sizeof(T)] = {};
     blend<false>(w, buffer, buffer, other_.next(n, other));
   }
@@ -198,8 +197,8 @@ class Blend {
 
  private:
   template <bool kStream>
-  static void blend(const u64& bits, const unsigned char* x, unsigned char* y,
-                    const unsigned char* other) {
+  SIMDROP_INLINE static void blend(const u64& bits, const unsigned char* x, unsigned char* y,
+                                   const unsigned char* other) {
     map64<V, T, kStream>(bits, x, y, [&](Vector value, const u64& w, int v, int offset) {
       return V::choose(w, v, value, V::widen(T{}, other + offset));
     });

@@ -8,69 +8,69 @@
 namespace simdrop {
 namespace {
 
-// In kRows words, or in each of kWords columns of them, bits change places: the number of a bit has
-// a word and a place in it, and a binary digit of the one, kRow, becomes one of the other, kPlace
-// (both as powers of 2). The columns side by side fill the compiler's vectors.
-template <u64 kWords, int kRows, int kRow, int kPlace>
-SIMDROP_INLINE void exchange(u64 (*w)[kWords]) {
-  constexpr u64 kMask =
-      ~u64{0} / ((u64{1} << kPlace) + 1);  // the lower half of every 2 * kPlace bits
-  for (int top = 0; top < kRows; top += 2 * kRow)
-    for (int r = top; r < top + kRow; ++r) {
-      u64 low[kWords], high[kWords];
-      __builtin_memcpy(low, w[r], sizeof(low));
-      __builtin_memcpy(high, w[r + kRow], sizeof(high));
-      for (u64 k = 0; k < kWords; ++k) {
-        const u64 swapped = ((low[k] >> kPlace) ^ high[k]) & kMask;
-        low[k] ^= swapped << kPlace;
-        high[k] ^= swapped;
-      }
-      __builtin_memcpy(w[r], low, sizeof(low));
-      __builtin_memcpy(w[r + kRow], high, sizeof(high));
+// Words side by side, as the compiler's vector of whatever width the machine has.
+template <u64 kWords>
+struct WordsOf {
+  typedef u64 Type __attribute__((vector_size(8 * kWords), aligned(8), may_alias));
+};
+inline constexpr u64 kStripWords = 8;  // 512 bits, and a line
+using Strip = WordsOf<kStripWords>::Type;
+
+// The lower half of every 2, 4, .. 64 bits.
+inline constexpr u64 kLowerHalves[] = {0x5555555555555555, 0x3333333333333333, 0x0F0F0F0F0F0F0F0F,
+                                       0x00FF00FF00FF00FF, 0x0000FFFF0000FFFF, 0x00000000FFFFFFFF};
+
+// In so many words, or in each of kWords columns of them, bits change places: the number of a bit
+// has a word and a place in it, and a binary digit of the one, `row`, becomes one of the other,
+// `place` (both as powers of 2). Loops, and one copy of them for all shapes: unrolled ones took 60
+// KB for each instruction set.
+template <u64 kWords>
+SIMDROP_NOINLINE void exchange(u64 (*w)[kWords], int rows, int row, int place) {
+  using Words = typename WordsOf<kWords>::Type;
+  const u64 mask = kLowerHalves[lowest_bit(static_cast<u64>(place))];
+  for (int top = 0; top < rows; top += 2 * row)
+    for (int r = top; r < top + row; ++r) {
+      auto& low = *reinterpret_cast<Words*>(w[r]);
+      auto& high = *reinterpret_cast<Words*>(w[r + row]);
+      const Words swapped = ((low >> place) ^ high) & mask;
+      low ^= swapped << place;
+      high ^= swapped;
     }
 }
 
-// Squares of kRows by kRows bits: bit c of word r becomes bit r of word c (Hacker's Delight, 2nd
+// Squares of `side` by `side` bits: bit c of word r becomes bit r of word c (Hacker's Delight, 2nd
 // edition, section 7-3).
-template <u64 kWords, int kRows, int kStep>
-SIMDROP_INLINE void swap_squares(u64 (*w)[kWords]) {
-  exchange<kWords, kRows, kStep, kStep>(w);
-  if constexpr (kStep > 1) swap_squares<kWords, kRows, kStep / 2>(w);
-}
-template <u64 kWords, int kRows = 64>
-SIMDROP_NOINLINE void transpose_squares(u64 (*w)[kWords]) {
-  swap_squares<kWords, kRows, kRows / 2>(w);
+template <u64 kWords>
+inline void transpose_squares(u64 (*w)[kWords], int side) {
+  for (int step = side / 2; step > 0; step /= 2) exchange(w, side, step, step);
 }
 
-// A string of 64 rows of kSide bits without gaps, kSide words, and 64 bits of each of kSide
+// A string of 64 rows of `side` bits without gaps, `side` words, and 64 bits of each of `side`
 // columns. Digits of the place, from the highest to the lowest, change with those of the word in
-// turn; column c is word kColumnWord<kSide>.of[c] then. The other way round is the inverse.
-template <int kSide>
-constexpr int partner(int place) {  // the digit of the word, as a power of 2
-  int row = kSide / 2;
-  for (int at = 32; at > place; at /= 2) row = row > 1 ? row / 2 : kSide / 2;
+// turn; column c is word column_words(side)[c] then. The other way round is the inverse.
+constexpr int partner(int side, int place) {  // the digit of the word, as a power of 2
+  int row = side / 2;
+  for (int at = 32; at > place; at /= 2) row = row > 1 ? row / 2 : side / 2;
   return row;
 }
-template <int kSide>
 struct ColumnWords {
-  u64 of[kSide] = {};
+  u8 of[64] = {};  // those of side 2 from 2 on, of side 4 from 4 on, ..
   constexpr ColumnWords() {
-    for (int column = 0; column < kSide; ++column)
-      for (int place = 1; place < kSide; place *= 2)
-        if ((column & place) != 0) of[column] |= static_cast<u64>(partner<kSide>(place));
+    for (int side = 2; side <= 32; side *= 2)
+      for (int column = 0; column < side; ++column)
+        for (int place = 1; place < side; place *= 2)
+          if ((column & place) != 0) of[side + column] |= static_cast<u8>(partner(side, place));
   }
 };
-template <int kSide>
-constexpr ColumnWords<kSide> kColumnWord{};
-template <u64 kWords, int kSide, int kPlace = 32>
-SIMDROP_INLINE void rows_to_columns(u64 (*w)[kWords]) {
-  exchange<kWords, kSide, partner<kSide>(kPlace), kPlace>(w);
-  if constexpr (kPlace > 1) rows_to_columns<kWords, kSide, kPlace / 2>(w);
+inline constexpr ColumnWords kColumnWords{};
+inline const u8* column_words(int side) { return kColumnWords.of + side; }
+template <u64 kWords>
+inline void rows_to_columns(u64 (*w)[kWords], int side) {
+  for (int place = 32; place > 0; place /= 2) exchange(w, side, partner(side, place), place);
 }
-template <u64 kWords, int kSide, int kPlace = 1>
-SIMDROP_INLINE void columns_to_rows(u64 (*w)[kWords]) {
-  exchange<kWords, kSide, partner<kSide>(kPlace), kPlace>(w);
-  if constexpr (kPlace < 32) columns_to_rows<kWords, kSide, kPlace * 2>(w);
+template <u64 kWords>
+inline void columns_to_rows(u64 (*w)[kWords], int side) {
+  for (int place = 1; place <= 32; place *= 2) exchange(w, side, partner(side, place), place);
 }
 
 // 64 bits from bit `at` on; reads the next word too.

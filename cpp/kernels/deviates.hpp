@@ -68,7 +68,7 @@ inline double cosine(double t) {
 }
 
 // One round: kRoundPairs blocks as they come from the generator.
-inline void deviates_round(const u64* __restrict words, double* __restrict z) {
+SIMDROP_NOINLINE void deviates_round(const u64* __restrict words, double* __restrict z) {
   for (int j = 0; j < kRoundPairs; ++j) {
     const double u = 2.0 - one_to_two(words[2 * j]);  // in (0, 1]
     const double radius = __builtin_sqrt(-2.0 * natural_log(u));
@@ -100,7 +100,8 @@ inline void deviates(const u64* words, u64 pairs, double* z) {
 
 // n <= 64 elements of an array; y may be x.
 template <class V, class T, Noise kNoise>
-void noise64(const double* z, double sd, const unsigned char* x, unsigned char* y) {
+SIMDROP_NOINLINE void noise64(const double* z, double sd, const unsigned char* x,
+                              unsigned char* y) {
   using Element = ComputeType<T>;
   alignas(64) Element term[64];
   for (int j = 0; j < 64; ++j)

@@ -32,7 +32,7 @@ struct Kernels {
   static void dropout(const Plan& plan, u64 first, const Operation& operation, const void* x,
                       void* y, u64 n, Traffic traffic) {
     if (bypasses(traffic) && may_stream<T>(y, n)) {
-      DropoutSink<Compute<V, T>, T, true> sink(operation, x, y, asks_ahead(traffic));
+      DropoutSink<Compute<V, T>, T, V::streams> sink(operation, x, y, asks_ahead(traffic));
       draw_to_sink<V>(plan, first, n, sink_of(sink));
       V::fence();
     } else {
@@ -71,7 +71,7 @@ struct Kernels {
       StridedSink<Compute<V, T>, T> sink(operation, x, y, {n, 0, x_step, 0, y_step});
       feed_all(sink_of(sink), bits, bit, n);
     } else if (bypasses(traffic) && may_stream<T>(y, n)) {
-      DropoutSink<Compute<V, T>, T, true> sink(operation, x, y, asks_ahead(traffic));
+      DropoutSink<Compute<V, T>, T, V::streams> sink(operation, x, y, asks_ahead(traffic));
       feed_all(sink_of(sink), bits, bit, n, sink.lead(n));
     } else {
       DropoutSink<Compute<V, T>, T, false> sink(operation, x, y, asks_ahead(traffic));

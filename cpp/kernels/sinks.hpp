@@ -33,20 +33,25 @@ class DropoutSink {
   }
 
   void words(const u64* w, int n) {
-    if (!far_) return words_near(w, n);
-    // Every line is asked for, and few at a time: if one is left out or many come at once, more is
-    // lost than won. Afterwards, so that they do not stand in the way of the loads.
+    // stores to y may change anything but what is held in registers
+    Compute compute = compute_;
+    const unsigned char* x = x_;
+    unsigned char* y = y_;
     for (; n > 0; --n, ++w) {
-      words_near(w, 1);
-      const unsigned char* const next = x_ + kAhead;
-      prefetch64<T>(next < end_ ? next : next + jump_);
-      compute_.prefetch(kAhead);
+      compute.template word<kStream>(w, x, y);
+      x += kWordBytes;
+      y += kWordBytes;
+      // Every line is asked for, and few at a time: if one is left out or many come at once, more
+      // is lost than won. Afterwards, so that they do not stand in the way of the loads.
+      if (far_) {
+        const unsigned char* const next = x + kAhead;
+        prefetch64<T>(next < end_ ? next : next + jump_);
+        compute.prefetch(kAhead);
+      }
     }
-  }
-  SIMDROP_INLINE void words_near(const u64* w, int n) {
-    compute_.template words<kStream>(w, n, x_, y_);
-    x_ += static_cast<u64>(n) * kWordBytes;
-    y_ += static_cast<u64>(n) * kWordBytes;
+    if constexpr (Compute::kReadsOn) compute_ = compute;
+    x_ = x;
+    y_ = y;
   }
 
   // The next words one by one, in any order; skip() goes on behind them. (Nothing is copied but in

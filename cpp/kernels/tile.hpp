@@ -30,7 +30,7 @@ class TileDrawing {
       const u64 rows = tile_.rows - top < 64 ? tile_.rows - top : 64;
       strip_ = strips_[top / 64 % kTileStrips].bits;
       draw_strip(tile_.first + top * tile_.row_step, static_cast<unsigned>(rows));
-      transpose_squares<kWords>(strip_);
+      transpose_squares(strip_, 64);
       const u64 held = top / 64 % kTileStrips + 1;
       if (held == kTileStrips || top + 64 >= tile_.rows) hand_out(top / 64 + 1 - held, held);
     }

@@ -216,6 +216,8 @@ struct Trait : L {
     else
       expand_bits(w, out);
   }
+  // Whether stores around the caches are anything else than stores.
+  static constexpr bool streams = requires(void* to) { L::stream64(to, to); };
   SIMDROP_INLINE static void stream64(void* to, const void* from) {  // around the caches
     if constexpr (requires { L::stream64(to, from); })
       L::stream64(to, from);

@@ -16,41 +16,50 @@ SIMDROP_INLINE u64 row_bit(const BitMatrix& m, u64 row) {
 inline bool whole_words(u64 at, u64 pitch) { return (at | pitch) % 64 == 0; }
 
 // Of each four bits the lower three, without gaps, and the other way round.
-SIMDROP_INLINE u64 threes(u64 w) {
+SIMDROP_INLINE void threes(Strip& w) {
   w = (w & 0x0707070707070707) | (w >> 1 & 0x3838383838383838);
   w = (w & 0x003F003F003F003F) | (w >> 2 & 0x0FC00FC00FC00FC0);
   w = (w & 0x00000FFF00000FFF) | (w >> 4 & 0x00FFF00000FFF000);
-  return (w & 0xFFFFFF) | (w >> 8 & 0xFFFFFF000000);
+  w = (w & 0xFFFFFF) | (w >> 8 & 0xFFFFFF000000);
 }
-SIMDROP_INLINE u64 fours(u64 w) {
+SIMDROP_INLINE void fours(Strip& w) {
   w = (w & 0xFFFFFF) | (w & 0xFFFFFF000000) << 8;
   w = (w & 0x00000FFF00000FFF) | (w & 0x00FFF00000FFF000) << 4;
   w = (w & 0x003F003F003F003F) | (w & 0x0FC00FC00FC00FC0) << 2;
-  return (w & 0x0707070707070707) | (w & 0x3838383838383838) << 1;
+  w = (w & 0x0707070707070707) | (w & 0x3838383838383838) << 1;
 }
+
+// A strip of words from bit `at` on; reads the next word too.
+SIMDROP_INLINE void take_strip(Strip& to, const u64* words, u64 at) {
+  const u64* const from = words + at / 64;
+  const u64 shift = at % 64;
+  const Strip low = *reinterpret_cast<const Strip*>(from) >> shift;
+  to = low | *reinterpret_cast<const Strip*>(from + 1) << 1 << (63 - shift);
+}
+SIMDROP_INLINE Strip& strip(u64 (&words)[kStripWords]) { return *reinterpret_cast<Strip*>(words); }
+static_assert(kStripWords < kBitsBeyond);
+
+// Which numbers of rows or columns without gaps have a quick way, and what squares serve them.
+constexpr bool is_quick(u64 side) {
+  return side == 3 || (side >= 2 && side <= 32 && (side & (side - 1)) == 0);
+}
+constexpr int square_side(u64 side) { return side == 3 ? 4 : static_cast<int>(side); }
 
 // A few rows, and columns that follow one another from a whole word on: as many as fill words;
 // returns how many those are. Three rows are four of which one is left out.
-template <int kRows>
 SIMDROP_NOINLINE u64 rows_without_gaps(const BitMatrix& m) {
-  constexpr u64 kWords = 8;
-  constexpr int kSide = kRows == 3 ? 4 : kRows;
-  alignas(64) u64 w[kSide][kWords] = {};
-  const u64 strips = m.columns / 64;
+  const int side = square_side(m.rows);
+  const u8* const of = column_words(side);
+  alignas(64) u64 w[32][kStripWords];
+  const u64 words = m.columns / 64;
   u64* to = m.to + m.to_bit / 64;
-  for (u64 strip = 0; strip < strips; strip += kWords) {
-    const u64 n = strips - strip < kWords ? strips - strip : kWords;
-    for (u64 r = 0; r < kRows; ++r) {
-      u64* const row = w[kColumnWord<kSide>.of[r]];
-      const u64 at = row_bit(m, r) + 64 * strip;
-      for (u64 k = 0; k < n; ++k) row[k] = bits_at(m.from, at + 64 * k);
-    }
-    if constexpr (kRows == 3)
-      for (u64& word : w[kColumnWord<kSide>.of[3]]) word = 0;
-    columns_to_rows<kWords, kSide>(w);
-    if constexpr (kRows == 3) {
-      for (auto& row : w)
-        for (u64& word : row) word = threes(word);
+  for (u64 left = 0; left < words; left += kStripWords) {
+    const u64 n = words - left < kStripWords ? words - left : kStripWords;
+    for (u64 r = 0; r < m.rows; ++r) take_strip(strip(w[of[r]]), m.from, row_bit(m, r) + 64 * left);
+    if (m.rows == 3) strip(w[of[3]]) = Strip{};
+    columns_to_rows(w, side);
+    if (m.rows == 3) {
+      for (int r = 0; r < 4; ++r) threes(strip(w[r]));
       for (u64 k = 0; k < n; ++k) {
         *to++ = w[0][k] | w[1][k] << 48;
         *to++ = w[1][k] >> 16 | w[2][k] << 32;
@@ -58,45 +67,47 @@ SIMDROP_NOINLINE u64 rows_without_gaps(const BitMatrix& m) {
       }
     } else {
       for (u64 k = 0; k < n; ++k)
-        for (u64 r = 0; r < kSide; ++r) *to++ = w[r][k];
+        for (u64 r = 0; r < m.rows; ++r) *to++ = w[r][k];
     }
   }
-  return strips * 64;
+  return words * 64;
 }
 
 // A few columns, and rows that follow one another: as many as fill words of columns that begin with
 // one; returns how many those are.
-template <int kColumns>
 SIMDROP_NOINLINE u64 columns_without_gaps(const BitMatrix& m) {
-  constexpr u64 kWords = 8;
-  constexpr int kSide = kColumns == 3 ? 4 : kColumns;
-  alignas(64) u64 w[kSide][kWords];
-  const u64 strips = m.rows / 64;
-  for (u64 strip = 0; strip < strips; strip += kWords) {
-    const u64 n = strips - strip < kWords ? strips - strip : kWords;
-    const u64 at = row_bit(m, 64 * strip);
-    if constexpr (kColumns == 3) {
-      for (u64 k = 0; k < n; ++k) {
-        const u64 a = bits_at(m.from, at + 192 * k), b = bits_at(m.from, at + 192 * k + 64),
-                  c = bits_at(m.from, at + 192 * k + 128);
-        w[0][k] = a;  // 48 bits count
-        w[1][k] = a >> 48 | b << 16;
-        w[2][k] = b >> 32 | c << 32;
-        w[3][k] = c >> 16;
-      }
-      for (auto& row : w)
-        for (u64& word : row) word = fours(word);
-    } else {
-      for (u64 r = 0; r < kSide; ++r)
-        for (u64 k = 0; k < n; ++k) w[r][k] = bits_at(m.from, at + 64 * (kSide * k + r));
+  const int side = square_side(m.columns);
+  const u8* const of = column_words(side);
+  alignas(64) u64 w[32][kStripWords], line[32 * kStripWords];
+  const u64 words = m.rows / 64;
+  for (u64 left = 0; left < words; left += kStripWords) {
+    const u64 n = words - left < kStripWords ? words - left : kStripWords;
+    const u64 at = row_bit(m, 64 * left);
+    const u64* from = m.from + at / 64;
+    if (at % 64 != 0) {
+      for (u64 k = 0; k < m.columns * n; k += kStripWords)
+        take_strip(*reinterpret_cast<Strip*>(line + k), m.from, at + 64 * k);
+      from = line;
     }
-    rows_to_columns<kWords, kSide>(w);
-    for (u64 c = 0; c < kColumns; ++c) {
-      u64* const to = m.to + (m.to_bit + c * m.to_pitch) / 64 + strip;
-      for (u64 k = 0; k < n; ++k) to[k] = w[kColumnWord<kSide>.of[c]][k];
+    if (m.columns == 3) {
+      for (u64 k = 0; k < n; ++k, from += 3) {
+        w[0][k] = from[0];  // 48 bits count
+        w[1][k] = from[0] >> 48 | from[1] << 16;
+        w[2][k] = from[1] >> 32 | from[2] << 32;
+        w[3][k] = from[2] >> 16;
+      }
+      for (int r = 0; r < 4; ++r) fours(strip(w[r]));
+    } else {
+      for (u64 k = 0; k < n; ++k)
+        for (u64 r = 0; r < m.columns; ++r) w[r][k] = *from++;
+    }
+    rows_to_columns(w, side);
+    for (u64 c = 0; c < m.columns; ++c) {
+      u64* const to = m.to + (m.to_bit + c * m.to_pitch) / 64 + left;
+      for (u64 k = 0; k < n; ++k) to[k] = w[of[c]][k];
     }
   }
-  return strips * 64;
+  return words * 64;
 }
 
 // At most 64 rows from `top` on; kWords columns of words at a time.
@@ -112,7 +123,7 @@ SIMDROP_NOINLINE void transpose_rows(const BitMatrix& m, u64 top, u64 rows) {
       const u64 at = row_bit(m, top + r) + left;
       for (u64 k = 0; k < words; ++k) w[r][k] = r < rows ? bits_at(m.from, at + 64 * k) : 0;
     }
-    transpose_squares<kWords>(w);
+    transpose_squares(w, 64);
     u64 at = to + left * m.to_pitch;
     if (rows == 64 && whole_words(to, m.to_pitch)) {
       u64* column = m.to + at / 64;
@@ -129,23 +140,18 @@ SIMDROP_NOINLINE void transpose_rows(const BitMatrix& m, u64 top, u64 rows) {
   }
 }
 
-// All columns, at most kColumns, which are few: the bits of many rows fill a word.
-template <int kColumns>
-SIMDROP_NOINLINE void transpose_columns(const BitMatrix& m) {
-  constexpr u64 kWords = 8, kFields = 64 / kColumns;
-  alignas(64) u64 w[kColumns][kWords];
+// All columns, at most `side`, which are few: the bits of many rows fill a word.
+SIMDROP_NOINLINE void transpose_columns(const BitMatrix& m, u64 side) {
+  alignas(64) u64 w[32][kStripWords];
   const u64 mask = low_mask(static_cast<unsigned>(m.columns));
-  for (u64 top = 0; top < m.rows; top += 64 * kWords) {
-    const u64 most = m.rows - top, n = most < 64 * kWords ? most : 64 * kWords;
+  for (u64 top = 0; top < m.rows; top += 64 * kStripWords) {
+    const u64 most = m.rows - top, n = most < 64 * kStripWords ? most : 64 * kStripWords;
     const u64 words = (n + 63) / 64;
-    __builtin_memset(w, 0, sizeof(w));
-    for (u64 row = 0; row < n; ++row) {
-      const u64 f = row % 64 / kColumns;
-      w[row % kColumns][row / 64] |= (few_bits_at(m.from, row_bit(m, top + row)) & mask)
-                                     << (kColumns * f % 64);
-    }
-    static_assert(kFields * kColumns == 64);
-    transpose_squares<kWords, kColumns>(w);
+    __builtin_memset(w, 0, side * sizeof(w[0]));
+    for (u64 row = 0; row < n; ++row)
+      w[row & (side - 1)][row / 64] |= (few_bits_at(m.from, row_bit(m, top + row)) & mask)
+                                       << (row % 64 & (0 - side));
+    transpose_squares(w, static_cast<int>(side));
     for (u64 c = 0; c < m.columns; ++c)
       for (u64 k = 0; k < words; ++k) {
         const u64 count = n - 64 * k < 64 ? n - 64 * k : 64;
@@ -193,42 +199,14 @@ SIMDROP_NOINLINE void interleave_rows(const BitMatrix& m, const SpreadBytes& tab
 
 // As much of a matrix as one of the quick ways takes: a number of columns, or of rows.
 inline u64 quick_columns(const BitMatrix& m) {
-  if (m.to_pitch != m.rows || m.to_bit % 64 != 0) return 0;
-  switch (m.rows) {
-    case 2:
-      return rows_without_gaps<2>(m);
-    case 3:
-      return rows_without_gaps<3>(m);
-    case 4:
-      return rows_without_gaps<4>(m);
-    case 8:
-      return rows_without_gaps<8>(m);
-    case 16:
-      return rows_without_gaps<16>(m);
-    case 32:
-      return rows_without_gaps<32>(m);
-    default:
-      return 0;
-  }
+  if (!is_quick(m.rows) || m.to_pitch != m.rows || m.to_bit % 64 != 0) return 0;
+  return rows_without_gaps(m);
 }
 inline u64 quick_rows(const BitMatrix& m) {
-  if (m.from_pitch != static_cast<i64>(m.columns) || !whole_words(m.to_bit, m.to_pitch)) return 0;
-  switch (m.columns) {
-    case 2:
-      return columns_without_gaps<2>(m);
-    case 3:
-      return columns_without_gaps<3>(m);
-    case 4:
-      return columns_without_gaps<4>(m);
-    case 8:
-      return columns_without_gaps<8>(m);
-    case 16:
-      return columns_without_gaps<16>(m);
-    case 32:
-      return columns_without_gaps<32>(m);
-    default:
-      return 0;
-  }
+  if (!is_quick(m.columns) || m.from_pitch != static_cast<i64>(m.columns) ||
+      !whole_words(m.to_bit, m.to_pitch))
+    return 0;
+  return columns_without_gaps(m);
 }
 
 // Any matrix.
@@ -240,13 +218,11 @@ inline void transpose_rest(const BitMatrix& m) {
     return interleave_rows<7>(m, table);
   }
   if (m.columns <= 32 && m.columns < m.rows) {
-    if (m.columns <= 8) return transpose_columns<8>(m);
-    if (m.columns <= 16) return transpose_columns<16>(m);
-    return transpose_columns<32>(m);
+    return transpose_columns(m, m.columns <= 8 ? 8 : m.columns <= 16 ? 16 : 32);
   }
   for (u64 top = 0; top < m.rows; top += 64) {
     const u64 rows = m.rows - top < 64 ? m.rows - top : 64;
-    m.columns <= 128 ? transpose_rows<2>(m, top, rows) : transpose_rows<8>(m, top, rows);
+    m.columns <= 128 ? transpose_rows<2>(m, top, rows) : transpose_rows<kStripWords>(m, top, rows);
   }
 }
 
