@@ -27,7 +27,7 @@ BITS_PLANE = 16  # random_bits
 SPAWN_PLANE = 17  # Stream.spawn
 
 
-def philox(counter: U64, key: tuple[int, int]) -> U64:
+def philox(counter: U64, key: tuple[int | U64 | np.uint64, int | U64 | np.uint64]) -> U64:
     """Philox4x32-10 of every row of ``counter``, an array of shape (n, 4) holding 32-bit numbers."""
     c0, c1, c2, c3 = counter.T
     k0, k1 = np.uint64(key[0]), np.uint64(key[1])
