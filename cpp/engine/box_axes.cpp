@@ -65,10 +65,11 @@ void Axes::cut(u64 most) {
   Axis& drawn = along_index();
   drawn.extent = std::min(drawn.length, kBoxDrawn);
   memory.extent = std::max(memory.extent, std::min(memory.length, kBoxRun));
-  // Then what follows in memory, and longer runs of bits.
+  // Then bits for whole vectors, what follows in memory, and longer runs of bits.
+  grow(drawn, kBoxVectors, most);
   for (std::size_t d = count_; d-- > 0;)
-    if (&axes_[d] != &drawn) grow(axes_[d], most);
-  grow(drawn, most);
+    if (&axes_[d] != &drawn) grow(axes_[d], axes_[d].length, most);
+  grow(drawn, drawn.length, most);
   boxes_ = 1;
   for (const Axis& axis : *this) boxes_ *= pieces(axis);
   Axes largest = *this;
@@ -100,10 +101,9 @@ u64 Axes::elements() const {
   return n;
 }
 
-void Axes::grow(Axis& axis, u64 most) {
+void Axes::grow(Axis& axis, u64 wanted, u64 most) {
   const u64 room = std::max<u64>(1, most / elements());
-  const u64 wanted = axis.extent * room;
-  axis.extent = wanted >= axis.length ? axis.length : wanted;
+  axis.extent = std::max(axis.extent, std::min({wanted, axis.length, axis.extent * room}));
 }
 
 std::array<Axis*, kMostDimensions> Axes::by_index() {

@@ -107,7 +107,7 @@ class Axes {
   std::array<Axis*, kMostDimensions> by_index();
 
  private:
-  void grow(Axis& axis, u64 most);
+  void grow(Axis& axis, u64 wanted, u64 most);
 
   std::array<Axis, kMostDimensions> axes_;
   std::size_t count_;

@@ -121,10 +121,11 @@ bool in_memory_order(const Plan& plan, const Operation& operation, DType dtype, 
   Axes axes(walk);
   if (!axes.fit()) return false;
   const u64 most = static_cast<u64>(most_threads({n, kGranule, kWorthwhile, threads}));
-  axes.cut(most == 1 ? kBoxElements : std::clamp(n / (4 * most), kBoxElements / 8, kBoxElements));
   const ApplyKernel apply =
       active_table().apply[static_cast<int>(operation.op)][static_cast<int>(dtype)];
   const Traffic traffic = traffic_of(n * item_size(dtype), walk.x == walk.y);
+  const u64 largest = traffic == Traffic::near ? kBoxElements : kBoxElements / 2;
+  axes.cut(most == 1 ? largest : std::clamp(n / (4 * most), kFewestBoxElements, largest));
   const u64 boxes = axes.boxes(), words = axes.words();
   const u64 worthwhile = std::max<u64>(1, kWorthwhile * boxes / n);
   const u64 users = static_cast<u64>(most_threads({boxes, 1, worthwhile, threads}));
