@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "engine/engine.hpp"
+#include "engine/gather.hpp"
 #include "runtime/dispatch.hpp"
 #include "runtime/memory.hpp"
 #include "runtime/parallel.hpp"
@@ -165,6 +166,35 @@ void along_columns(const Call& call, std::size_t rows) {
   });
 }
 
+// Whether the index steps evenly over all elements: those of an array, not of a window.
+bool is_contiguous(const Loop& loop) {
+  i64 next = 1;
+  for (std::size_t d = loop.shape.size(); d-- > 0; next *= loop.shape[d])
+    if (loop.steps[d][2] != next) return false;
+  return true;
+}
+
+// Elements that are brought together in a buffer, computed there, and taken back.
+void through_buffer(const Call& call) {
+  const u64 item = item_size(call.dtype);
+  const Pieces from(call.walk.loop, 0, item, call.walk.x), to(call.walk.loop, 1, item, call.walk.y);
+  const DropoutKernel kernel =
+      active_table().dropout[static_cast<int>(call.operation.op)][static_cast<int>(call.dtype)];
+  const u64 space = kGathered * item;
+  const auto buffers = std::make_unique_for_overwrite<u8[]>(call.most() * space);
+  parallel_ranges(call.n, kGranule, kWorthwhile, call.threads, [&](u64 begin, u64 end, int thread) {
+    u8* const buffer = buffers.get() + static_cast<u64>(thread) * space;
+    for (u64 i = begin; i < end; i += kGathered) {
+      const u64 n = std::min(kGathered, end - i);
+      u8* const values = to.is_dense() ? to.at(i) : buffer;
+      const u8* source = from.is_dense() ? from.at(i) : values;
+      if (!from.is_dense()) from.gather(i, i + n, values);
+      kernel(call.plan, call.walk.first + i, call.operation, source, values, n, Traffic::near);
+      if (!to.is_dense()) to.scatter(i, i + n, buffer);
+    }
+  });
+}
+
 // The axis along which memory is best walked: the one with the shortest steps. If it is not the
 // last, columns of bits are made for it, which pays if they are long.
 std::size_t best_axis(const Loop& loop) {
@@ -184,10 +214,13 @@ void strided(const Plan& plan, const Operation& operation, DType dtype, const Wa
   if (in_memory_order(plan, operation, dtype, walk, n, threads)) return;
   const Call call{plan, operation, dtype, walk, n, threads};
   const std::size_t axis = best_axis(walk.loop);
-  if (axis == walk.loop.shape.size() - 1)
-    along_rows(call);
-  else
-    along_columns(call, axis);
+  if (axis != walk.loop.shape.size() - 1) return along_columns(call, axis);
+  const i64 item = static_cast<i64>(item_size(dtype));
+  const Steps& step = walk.loop.steps.back();
+  const bool apart = step[0] != item || step[1] != item;
+  const bool short_rows = static_cast<u64>(walk.loop.shape.back()) < kWorthBuffer;
+  if ((apart || short_rows) && is_contiguous(walk.loop)) return through_buffer(call);
+  along_rows(call);
 }
 
 }  // namespace simdrop

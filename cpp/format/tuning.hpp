@@ -86,6 +86,10 @@ inline constexpr u64 kBoxVectors = 1024;
 
 // Elements gathered from strided arrays at a time: with a second array 96 KiB, within level 2.
 inline constexpr u64 kGathered = 6144;
+// Rows shorter than this are gathered, computed as one piece and taken back: a start of a kernel
+// for each takes longer (rows of 7 of 8: 15 ns a row, gathered 2). From 200 on the caches and
+// memory disagree.
+inline constexpr u64 kWorthBuffer = 160;
 
 // Elements of rows that are handed to a thread at a time: about 20 us.
 inline constexpr u64 kRowsElements = 16 * kGroupBlocks * 128;

@@ -70,7 +70,7 @@ def test_dtype(dtype: Any, came: str) -> None:
         (None, "None"),
         ("text", "str"),
         ({1: 2.0}, "dict"),
-        (object(), "object"),
+        pytest.param(object(), "object", id="object"),
     ],
     ids=repr,
 )

@@ -60,7 +60,7 @@ def test_negative_numbers_are_refused(rng: Any) -> None:
 @pytest.mark.parametrize(
     ("rng", "came"),
     [
-        (object(), "object"),
+        pytest.param(object(), "object", id="object"),
         ([1, 2.5], "list"),
         ([[1], [2]], "list"),
         ([True], "list"),
@@ -72,7 +72,7 @@ def test_negative_numbers_are_refused(rng: Any) -> None:
         (1.5, "float"),
         (True, "bool"),
         (np.bool_(True), "bool"),
-        (np.random.RandomState(1), "RandomState"),
+        pytest.param(np.random.RandomState(1), "RandomState", id="RandomState"),
     ],
     ids=repr,
 )

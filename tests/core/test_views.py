@@ -53,6 +53,52 @@ def test_gaps_between_the_axes() -> None:
         np.testing.assert_array_equal(memory[outside], whole[outside])
 
 
+# bytes of a row: every way in which few are copied, 2 to 64 and more; rows cut by the pieces of 6144 elements, which
+# begin and end within one; elements by themselves; one row longer than a piece
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 31, 33, 100, 159])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_short_rows_beside_what_must_stay(dtype: str, n: int, threads: int) -> None:
+    rows = -(-70_000 // n)  # more than what is worth a second thread
+    memory = (np.arange(rows * (n + 3)).reshape(rows, n + 3) % 2000 + 1).astype(dtype)
+    whole, view = memory.copy(), memory[:, 2 : 2 + n]
+    mask = simdrop.Mask(view.shape, 0.3, seed=5, stream=n, offset=77)
+    expected = mask.apply(view.copy())
+    dense = np.empty_like(expected)
+    mask.apply(view, out=dense, threads=threads)
+    np.testing.assert_array_equal(dense, expected)
+    mask.apply(view.copy(), out=view, threads=threads)
+    np.testing.assert_array_equal(view, expected)
+    view[...] = whole[:, 2 : 2 + n]
+    mask.apply_(view, threads=threads)
+    np.testing.assert_array_equal(view, expected)
+    np.testing.assert_array_equal(np.delete(memory, np.s_[2 : 2 + n], 1), np.delete(whole, np.s_[2 : 2 + n], 1))
+
+
+# three axes, so that rows lie in two directions; elements apart in each; one value for a whole row, or column
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize(
+    "take",
+    [
+        lambda a: a[:, ::2, 3:20],
+        lambda a: a[::3, :, ::2],
+        lambda a: np.broadcast_to(a[:, :, :1], a.shape),
+        lambda a: np.broadcast_to(a[:1], a.shape),
+        lambda a: a[:, :, 0],
+        lambda a: a[..., 5:6],
+        lambda a: a.ravel()[::3],
+    ],
+)
+def test_rows_in_two_directions_and_elements_apart(take: Any, dtype: str) -> None:
+    memory = (np.arange(20 * 30 * 64).reshape(20, 30, 64) % 2000 + 1).astype(dtype)
+    view = take(memory)
+    mask = simdrop.Mask(view.shape, 0.3, seed=5)
+    expected = mask.apply(view.copy(order="C"))
+    np.testing.assert_array_equal(mask.apply(view), expected)
+    target = take(np.zeros_like(memory)) if view.strides[-1] and view.strides[0] else np.zeros_like(expected)
+    np.testing.assert_array_equal(mask.apply(view, out=target), expected)
+
+
 def blocks(mask: simdrop.BlockMask) -> Any:
     """Return what is kept: no place among the `size` before an element, along each axis, begins a block."""
     seeds, axes = ~mask.seeds.keep(), tuple(range(2, len(mask.shape)))
