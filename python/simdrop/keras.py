@@ -9,20 +9,19 @@
 
 Each layer is a subclass of Keras' layer of the same name, takes the same arguments and draws from the same
 `keras.random.SeedGenerator`: call number n of a layer with seed s has the mask of ``simdrop.Mask(shape, rate, seed=s,
-stream=n)``. The kernels serve ordinary CPU tensors of Keras' PyTorch backend; whatever else arrives is Keras' own.
+stream=n)``, on Keras' PyTorch backend and on its JAX backend. The kernels serve ordinary arrays on the CPU; whatever
+else arrives is Keras' own, and so is normal noise on the JAX backend. Other backends are refused.
 
 Keras is imported by importing this module, and by nothing else in the package.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from simdrop import Noise, Stream
 from simdrop._formulas import dropout_sd, selu_values
 
 __all__ = [
@@ -36,40 +35,17 @@ __all__ = [
     "replace",
 ]
 
-_WORD = (1 << 64) - 1
-_ON_TORCH = keras.backend.backend() == "torch"
-if _ON_TORCH:
-    import torch
-
-    from simdrop.torch._functional import run_form
-    from simdrop.torch._memory import takes
-    from simdrop.torch._noise import add_noise
-
-
-def _served(x: Any) -> bool:
-    """Return whether the kernels take `x`."""
-    if not _ON_TORCH or not isinstance(x, torch.Tensor):
-        return False
-    return takes(x) and x.numel() > 0
-
-
-def _numbers(generator: Any) -> Stream:
-    """Draw from Keras' generator: the seed and the number of the call.
-
-    What ``next`` does, but for its conversions of arrays, which cost half as much as the kernel on 1 Mi elements.
-    """
-    if type(generator) is not keras.random.SeedGenerator:
-        seed, call = generator.next().tolist()
-    else:
-        state = generator.state.value
-        seed, call = state.tolist()
-        generator.state.assign(state + _one_call(state.dtype, state.device))
-    return Stream(int(seed) & _WORD, int(call) & _WORD)
-
-
-@functools.cache
-def _one_call(dtype: Any, device: Any) -> Any:
-    return torch.tensor([0, 1], dtype=dtype, device=device)
+_BACKEND = keras.backend.backend()
+if _BACKEND == "torch":
+    from simdrop.torch import _keras as _kernels
+elif _BACKEND == "jax":
+    from simdrop.jax import _keras as _kernels  # type: ignore[no-redef]
+else:
+    raise ImportError(
+        f'simdrop.keras: got the backend "{_BACKEND}" of Keras; accepted: "torch" and "jax", which KERAS_BACKEND '
+        "in the environment names before Keras is imported"
+    )
+_served = _kernels.served
 
 
 def _shared(x: Any, noise_shape: Sequence[int | None] | None) -> tuple[int, ...]:
@@ -86,10 +62,8 @@ def _shared(x: Any, noise_shape: Sequence[int | None] | None) -> tuple[int, ...]
 
 def _drop(x: Any, rate: float, noise_shape: Sequence[int | None] | None, generator: Any, alpha: bool = False) -> Any:
     """Return dropout of a tensor that the kernels take."""
-    shared = _shared(x, noise_shape)
     values = selu_values(rate) if alpha and rate < 1 else None
-    stream = _numbers(generator) if rate < 1 else Stream(0)
-    return run_form(lambda engine, x, p: engine.drop(x, p, shared, values), x, rate, rng=stream)
+    return _kernels.drop(x, rate, _shared(x, noise_shape), values, generator)
 
 
 @keras.saving.register_keras_serializable(package="simdrop")
@@ -158,13 +132,6 @@ class AlphaDropout(keras.layers.AlphaDropout):
         return super().call(inputs, training=training)
 
 
-def _noisy(x: Any, sd: float, multiplicative: bool, generator: Any) -> Any:
-    """Return a tensor with normal noise, the deviates of which are those of the call's seed and number."""
-    stream = _numbers(generator)
-    numbers = functools.partial(Noise, seed=stream.seed, stream=stream.next())
-    return add_noise(x, numbers(tuple(x.shape), sd, multiplicative=multiplicative))
-
-
 @keras.saving.register_keras_serializable(package="simdrop")
 class GaussianDropout(keras.layers.GaussianDropout):
     """Multiplies with normal noise of mean 1 and variance ``rate / (1 - rate)``; as `keras.layers.GaussianDropout`.
@@ -174,8 +141,8 @@ class GaussianDropout(keras.layers.GaussianDropout):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return the input with noise, or the input itself in inference mode."""
-        if training and 0 < self.rate < 1 and _served(inputs):
-            return _noisy(inputs, dropout_sd(self.rate), True, self.seed_generator)
+        if training and 0 < self.rate < 1 and _kernels.SERVES_NOISE and _served(inputs):
+            return _kernels.noisy(inputs, dropout_sd(self.rate), True, self.seed_generator)
         return super().call(inputs, training=training)
 
 
@@ -188,8 +155,8 @@ class GaussianNoise(keras.layers.GaussianNoise):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return the input with noise, or the input itself in inference mode."""
-        if training and self.stddev > 0 and _served(inputs):
-            return _noisy(inputs, self.stddev, False, self.seed_generator)
+        if training and self.stddev > 0 and _kernels.SERVES_NOISE and _served(inputs):
+            return _kernels.noisy(inputs, self.stddev, False, self.seed_generator)
         return super().call(inputs, training=training)
 
 
@@ -247,5 +214,5 @@ def replace(model: Any) -> Any:
             "all there is, see keras.models.clone_model"
         )
     for old, new in zip(model.variables, made.variables, strict=True):
-        new.assign(old)
+        new.assign(keras.ops.copy(old))  # or both would have one array, which JAX takes for the training of one of them
     return made
