@@ -6,6 +6,7 @@
 
 #include "bindings/arguments.hpp"
 #include "bindings/bindings.hpp"
+#include "bindings/dlpack.hpp"
 #include "bindings/fast_call.hpp"
 #include "bindings/release_gil.hpp"
 #include "engine/engine.hpp"
@@ -86,6 +87,69 @@ void dropout_window_pointers(std::uintptr_t x, std::uintptr_t y, const py::tuple
              dropped, offset);
 }
 
+// Small tensors, for which it counts how often Python is asked. Their memory is had through the
+// table of C functions that a library of tensors may have (DLPack 1.2, PyTorch 2.10).
+class SmallTensor {
+ public:
+  // Nothing is taken (`n` is 0) that is not C order of a known type in the CPU's memory, or larger
+  // than what one thread does without letting others run.
+  SmallTensor(const py::object& exchange, const py::object& tensor) {
+    const auto* const table = static_cast<const dlpack::Exchange*>(
+        PyCapsule_GetPointer(exchange.ptr(), "dlpack_exchange_api"));
+    if (table == nullptr) throw py::error_already_set();
+    if (table->major != 1 || table->tensor_from_object == nullptr) return;
+    dlpack::Tensor lent{};
+    if (table->tensor_from_object(tensor.ptr(), &lent) != 0) {
+      PyErr_Clear();  // it has no memory, or cannot say where
+      return;
+    }
+    if (lent.device.type != dlpack::kCpu || lent.data == nullptr || lent.strides == nullptr) return;
+    u64 elements = 1;
+    for (std::int32_t d = lent.ndim; d-- > 0;) {
+      if (lent.shape[d] != 1 && static_cast<u64>(lent.strides[d]) != elements) return;
+      elements *= static_cast<u64>(lent.shape[d]);
+      if (elements == 0 || elements >= kWorthReleasing) return;
+    }
+    for (const auto& info : kDTypeTable)
+      if (lent.dtype.code == info.dlpack_code && lent.dtype.bits == 8 * info.size) {
+        data = static_cast<u8*>(lent.data) + lent.byte_offset;
+        dtype = info.dtype;
+        n = elements;
+      }
+  }
+
+  u8* data = nullptr;
+  DType dtype = DType::f32;
+  u64 n = 0;
+};
+
+// Whether `drop_small` takes a tensor.
+bool is_small(const py::object& exchange, const py::object& x) {
+  return SmallTensor(exchange, x).n != 0;
+}
+
+// Dropout of a small tensor in the new tensor that `like(x)` makes, or None if it is not one.
+py::object drop_small(const py::object& exchange, const py::object& like, const py::object& x,
+                      double p, u64 seed) {
+  require(is_probability(p), "p", p, "0 to 1");
+  const SmallTensor from(exchange, x);
+  if (from.n == 0) return py::none();
+  PyObject* const made = PyObject_CallOneArg(like.ptr(), x.ptr());
+  if (made == nullptr) throw py::error_already_set();
+  py::object y = py::reinterpret_steal<py::object>(made);
+  const SmallTensor to(exchange, y);
+  if (to.n != from.n || to.dtype != from.dtype) return py::none();
+  const Draw draw{threshold_of(p), seed, 0, 0};
+  const Operation operation = select_operation(from.dtype, kept_scale(draw.threshold), 0.0, 0.0);
+  const auto view = [](const SmallTensor& tensor) {
+    return dense(reinterpret_cast<std::uintptr_t>(tensor.data), tensor.dtype,
+                 {static_cast<i64>(tensor.n)});
+  };
+  calls.fetch_add(1, std::memory_order_relaxed);
+  dropout(draw, operation, view(from), view(to), 1);
+  return y;
+}
+
 }  // namespace
 
 void bind_pointers(py::module_& m) {
@@ -97,6 +161,9 @@ void bind_pointers(py::module_& m) {
       m, "dropout_window_pointers", py::arg("x"), py::arg("y"), py::arg("shape"), py::arg("steps"),
       py::arg("dtype"), py::arg("threads"), py::arg("p"), py::arg("seed"), py::arg("stream"),
       py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("offset") = 0);
+  def<&is_small>(m, "is_small", py::arg("exchange"), py::arg("x"));
+  def<&drop_small>(m, "drop_small", py::arg("exchange"), py::arg("like"), py::arg("x"),
+                   py::arg("p"), py::arg("seed"));
   m.attr("LARGE_PAGE_BYTES") = kLargePageBytes;
   m.def(
       "ask_for_large_pages",

@@ -1,4 +1,5 @@
-// The C structures of the DLPack protocol, versions 0 and 1 (https://dmlc.github.io/dlpack).
+// The C structures of the DLPack protocol, versions 0 and 1, of 1.2 its table of functions
+// (https://dmlc.github.io/dlpack).
 #pragma once
 
 #include <cstdint>
@@ -37,6 +38,19 @@ struct ManagedVersioned {
   void (*deleter)(ManagedVersioned*);
   std::uint64_t flags;
   Tensor tensor;
+};
+// What a type of tensors has as `__dlpack_c_exchange_api__`, a capsule. The functions that are not
+// used here have no types here.
+struct Exchange {
+  std::uint32_t major, minor;
+  const Exchange* before;
+  void (*allocate)();
+  void (*managed_from_object)();
+  void (*managed_to_object)();
+  // Says where the memory of a Python object is while that lives; on failure the result is not 0
+  // and a Python exception is set.
+  int (*tensor_from_object)(void* object, Tensor* tensor);
+  void (*current_work_stream)();
 };
 
 }  // namespace simdrop::dlpack

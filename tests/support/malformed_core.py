@@ -10,6 +10,7 @@ those only 0 is tried.
 
 from __future__ import annotations
 
+import ctypes
 import faulthandler
 import inspect
 import itertools
@@ -33,6 +34,33 @@ ODD: tuple[Any, ...] = (
     np.zeros(3), np.zeros((2, 2), np.float32)[:, ::2], np.zeros(N, np.int32), simdrop.Stream(1),
 )  # fmt: skip
 STREAM = (1, 2, 3)
+
+
+class Lent(ctypes.Structure):
+    """What DLPack says of memory."""
+
+    _fields_ = (
+        ("data", ctypes.c_void_p), ("device", ctypes.c_int32 * 2), ("ndim", ctypes.c_int32), ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16), ("shape", ctypes.c_void_p), ("strides", ctypes.c_void_p),
+        ("byte_offset", ctypes.c_uint64),
+    )  # fmt: skip
+
+
+def lend(x: Any, lent: Any) -> int:
+    """Lend float32 arrays of one dimension."""
+    if not isinstance(x, np.ndarray) or x.dtype != np.float32 or x.ndim != 1:
+        return -1
+    shape = ctypes.addressof(NUMBERS)
+    lent[0] = Lent(x.ctypes.data, (1, 0), 1, 2, 32, 1, shape, shape + 8, 0)
+    return 0
+
+
+LEND = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.py_object, ctypes.POINTER(Lent))(lend)
+NUMBERS = (ctypes.c_int64 * 2)(N, 1)  # its shape and its strides
+TABLE = (ctypes.c_uint64 * 7)(1, 0, 0, 0, 0, ctypes.cast(LEND, ctypes.c_void_p).value or 0, 0)  # version 1.0
+new_capsule = ctypes.pythonapi.PyCapsule_New
+new_capsule.restype, new_capsule.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+EXCHANGE = new_capsule(ctypes.addressof(TABLE), b"dlpack_exchange_api", None)
 NOT_OURS = ("__init__", "_pybind11_conduit_v1_")  # called as the class; of pybind11 itself
 # A valid call of every entry; those without arguments have nothing to be wrong.
 VALID: dict[str, tuple[Any, ...]] = {
@@ -57,6 +85,7 @@ VALID: dict[str, tuple[Any, ...]] = {
     "count_kept": ((10, 100), 0.5, 1, 2, 3, (200, 1), 2),
     "cpu_name": (),
     "draw": (X, OUT, 0.5, simdrop.Stream(1), "inverted", 2, True),
+    "drop_small": (EXCHANGE, np.empty_like, X, 0.5, 1),
     "drop_blocks": (X.reshape(IMAGES), OUT.reshape(IMAGES), *BLOCKS, 2, "x"),
     "dropout_pointers": (X.ctypes.data, OUT.ctypes.data, N, 2, 2, 0.5, 1, 2, 2.0, 0.0, 0.0, 3),
     "dropout_window_pointers": (
@@ -65,6 +94,7 @@ VALID: dict[str, tuple[Any, ...]] = {
     "get_num_threads": (),
     "in_usual_mode": (abs, -1),
     "infer": (X, OUT, 0.5, "classic", 2, "x"),
+    "is_small": (EXCHANGE, X),
     "keep_bits": ((10, 100), 0.5, 1, 2, 3, (0, -1), False, 2),
     "keep_bytes": ((10, 100), 0.5, 1, 2, 3, (1, 10), False, 2),
     "kept_scale": (0.5, "inverted", True),

@@ -14,6 +14,7 @@ from torch import Tensor
 from simdrop._formulas import SELU_LIMIT, selu_values
 from simdrop.torch import _forms
 from simdrop.torch._attention import attention, serves
+from simdrop.torch._attention_nested import attention_of_nested
 from simdrop.torch._attention_op import recorded, records
 from simdrop.torch._attention_pieces import attention_of_pieces, serves_pieces
 from simdrop.torch._autograd import drop, drop_with_mask, replace
@@ -57,7 +58,7 @@ def _draw(p: float) -> Draw:
     return Draw(p, next_seed()) if p < 1 else Draw(1.0, 0)
 
 
-def _numbers(x: Tensor, p: float) -> AnyDraw:
+def numbers(x: Tensor, p: float) -> AnyDraw:
     draw = Draw(p, next_seed()) if p < 1 else Draw(1.0, 0)  # not by _draw: every call counts
     return numbers_for(x, draw) if active.parts else draw
 
@@ -135,7 +136,7 @@ _composed_dropout = _OPERATORS["dropout"].composed
 def dropout(x: Tensor, p: float, train: bool) -> Tensor:
     """aten::dropout, apart from the others because every nanosecond counts."""
     if train and _serving and 0 < p <= 1 and takes(x) and x.numel():
-        return drop(x, _numbers(x, p))
+        return drop(x, numbers(x, p))
     if not train and 0 <= p <= 1:
         return x
     return _composed_dropout(x, p, train)
@@ -189,13 +190,19 @@ def attention_math(*args: Any, **kwargs: Any) -> Any:
     return _own(_attention_math_op, *args, **kwargs)
 
 
+def nested_attention(*args: Any, **kwargs: Any) -> Any:
+    """aten::_scaled_dot_product_attention_math of nested tensors, whose callers take the first result."""
+    y = attention_of_nested(*args, **kwargs) if _serving else None
+    return _own(_attention_math_op, *args, **kwargs) if y is None else (y, y)
+
+
 _native_dropout_op = torch.ops.aten.native_dropout.default
 
 
 def native_dropout(x: Tensor, p: float, train: bool | None) -> tuple[Tensor, Tensor]:
     """aten::native_dropout under autograd."""
     if train is not False and _serving and 0 <= p <= 1 and takes(x) and x.numel():
-        return drop_with_mask(x, _numbers(x, p))
+        return drop_with_mask(x, numbers(x, p))
     engine: Engine | None = None
     if train is not False and 0 < p <= 1 and _serving and takes_dtensor(x) and x.numel():
         engine = Pieces(next_seed() if p < 1 else 0)
@@ -214,7 +221,7 @@ def native_dropout_below(x: Tensor, p: float, train: bool | None) -> tuple[Tenso
         return x.clone(), torch.ones_like(x, dtype=torch.bool)
     if _serving and 0 <= p <= 1 and is_plain(x):
         with torch.no_grad():
-            return drop_with_mask(x, _numbers(x, p))
+            return drop_with_mask(x, numbers(x, p))
     mask = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - p)
     return x.mul(mask).mul_(0.0 if p == 1 else 1 / (1 - p)), mask
 
@@ -241,6 +248,7 @@ KERNELS: tuple[tuple[str, str, Kernel], ...] = (
     *(("FuncTorchDynamicLayerFrontMode", name, operator.transformed) for name, operator in _OPERATORS.items()),
     ("FuncTorchDynamicLayerFrontMode", "scaled_dot_product_attention", scaled_dot_product_attention),
     ("FuncTorchDynamicLayerFrontMode", "_scaled_dot_product_attention_math", attention_math),
+    ("AutogradNestedTensor", "_scaled_dot_product_attention_math", nested_attention),
     ("AutogradCPU", "native_dropout", native_dropout),
     ("CPU", "native_dropout", native_dropout_below),
     ("CPU", "native_dropout_backward", native_dropout_backward),

@@ -29,8 +29,16 @@ def serves(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causa
     return fits(query, key, value, mask, causal, grouped)
 
 
-def fits(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool, grouped: bool) -> bool:
-    """Return whether types and shapes are those of an attention that is worth it and right."""
+def fits(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    causal: bool,
+    grouped: bool,
+    any_size: bool = False,
+) -> bool:
+    """Return whether types and shapes are those of an attention that is right and, if not of `any_size`, worth it."""
     dtype = query.dtype
     if dtype not in CODES or key.dtype != dtype or value.dtype != dtype or not _composition_enabled():
         return False
@@ -42,7 +50,7 @@ def fits(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal:
     if batch is None:
         return False
     matrix = (*batch, query.shape[-2], key.shape[-2])
-    if math.prod(matrix) < _LEAST or (len(batch) > 2 and active.parts):  # merged dimensions have no steps
+    if (len(batch) > 2 and active.parts) or (math.prod(matrix) < _LEAST and not any_size):  # merged ones have no steps
         return False
     return mask is None or (not causal and _is_mask(mask, dtype, matrix))
 

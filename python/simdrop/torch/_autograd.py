@@ -26,6 +26,7 @@ from simdrop.torch._memory import (
     drop_in_place,
     dropped,
     dropped_as,
+    dropped_small,
     has_layout,
     is_dense,
     is_plain,
@@ -59,7 +60,32 @@ class _Drop(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None, None]:
-        return _backward(ctx, gradient), None, None
+        return _backward(ctx, gradient, *ctx.numbers), None, None
+
+
+class _DropSmall(torch.autograd.Function):
+    """The same for a tensor that `is_small`, in as few steps as there can be."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, p: float, seed: int) -> Tensor | None:
+        ctx.set_materialize_grads(False)
+        ctx.numbers = p, seed
+        return dropped_small(x, p, seed)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None, None]:
+        refuse_again(ctx)
+        p, seed = ctx.numbers
+        if (
+            type(gradient) is Tensor
+            and not gradient.is_neg()
+            and forward_ad._current_level < 0
+            and not (_recording() or transforms())
+        ):
+            result = dropped_small(gradient, p, seed)
+            if result is not None:
+                return result, None, None
+        return _backward(ctx, gradient, Draw(p, seed), None), None, None
 
 
 class _DropInPlace(torch.autograd.Function):
@@ -75,7 +101,7 @@ class _DropInPlace(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
-        return _backward(ctx, gradient), None
+        return _backward(ctx, gradient, *ctx.numbers), None
 
 
 class _DropWithMask(torch.autograd.Function):
@@ -100,7 +126,7 @@ class _DropWithMask(torch.autograd.Function):
                 f"[{mask.type()} {list(mask.shape)}], which is output 1 of native_dropout, is at version "
                 f"{mask._version}; expected version 0 instead."
             )
-        return _backward(ctx, gradient), None
+        return _backward(ctx, gradient, *ctx.numbers), None
 
 
 class _Multiply(torch.autograd.Function):
@@ -140,6 +166,7 @@ def _product(x: Tensor, factors: Tensor) -> Tensor:
 
 
 _drop = _apply_of(_Drop)
+_drop_small = _apply_of(_DropSmall)
 _drop_in_place = _apply_of(_DropInPlace)
 _drop_with_mask = _apply_of(_DropWithMask)
 _multiply = _apply_of(_Multiply)
@@ -182,13 +209,10 @@ def refuse_again(ctx: Any) -> None:
     ctx.saved_tensors  # noqa: B018
 
 
-def _backward(ctx: Any, gradient: Tensor | None) -> Tensor | None:
+def _backward(ctx: Any, gradient: Tensor | None, draw: AnyDraw, layout: Layout) -> Tensor | None:
     refuse_again(ctx)
     if gradient is None:
         return None
-    draw: AnyDraw
-    layout: Layout
-    draw, layout = ctx.numbers
     if not is_plain(gradient) or forward_ad._current_level >= 0 or transforms():
         return composed(gradient, draw, layout)  # a batch of gradients, a dual tensor, a subclass
     if _recording():
@@ -210,6 +234,11 @@ def drop(x: Tensor, draw: AnyDraw) -> Tensor:
             _measure()
         return _drop(x, draw, False)
     return dropped(x, draw)
+
+
+def drop_small(x: Tensor, p: float, seed: int) -> Tensor | None:
+    """Return dropout of a tensor that `is_small`."""
+    return _drop_small(x, p, seed) if x.requires_grad and _recording() else dropped_small(x, p, seed)
 
 
 def drop_with_mask(x: Tensor, draw: AnyDraw) -> tuple[Tensor, Tensor]:

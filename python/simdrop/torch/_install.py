@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import torch
 
 from simdrop.torch._aten import KERNELS, OF_DTENSORS, serve
+from simdrop.torch._front import leave_front, serve_front
 from simdrop.torch._inference import leave_dtensors, serve_dtensors
 
 _lock = threading.RLock()
@@ -35,13 +36,16 @@ class _Registration:
         it can crash. While there are other threads, kernels therefore stay registered and pass all calls on.
         """
         if not self.serving:
+            leave_front()
             leave_dtensors()
         else:
             serve_dtensors(OF_DTENSORS)
         serve(self.serving)
         if self.serving and self.library is None:
             self.library = _register()
-        elif not self.serving and self.library is not None and threading.active_count() == 1:
+        if self.serving:
+            serve_front()
+        elif self.library is not None and threading.active_count() == 1:
             self.library._destroy()
             self.library = None
             _forget_resolutions()

@@ -34,6 +34,9 @@ _is_lazy_copy = _internal._is_cow_tensor
 _start_of = _internal._data_address
 _run = _core.dropout_pointers
 _run_window = _core.dropout_window_pointers
+_exchange: Any = getattr(Tensor, "__dlpack_c_exchange_api__", None)  # PyTorch 2.10 and above
+_core_is_small = _core.is_small
+_drop_small = _core.drop_small
 _threads = torch.get_num_threads
 _empty_like = torch.empty_like
 
@@ -171,6 +174,25 @@ def dropped(x: Tensor, draw: AnyDraw) -> Tensor:
         y.copy_(x)
     _fill(x if same else y, y, draw)
     return y
+
+
+def is_small(x: Tensor) -> bool:
+    """Return whether `x` is plain, in C order and has less than 16384 elements, of which one thread makes short work.
+
+    A few of PyTorch's answers are asked for in C, where a question costs a fifth. Inside of transforms and modes, which
+    are not looked for here, it may be a tensor of theirs.
+    """
+    if type(x) is not Tensor or _exchange is None or x.is_neg():
+        return False
+    try:
+        return not _is_lazy_copy(x) and _core_is_small(_exchange, x)
+    except (NotImplementedError, RuntimeError):  # it has no memory of the usual kind
+        return False
+
+
+def dropped_small(x: Tensor, p: float, seed: int) -> Tensor | None:
+    """Return dropout of a small tensor; None if it is none."""
+    return _drop_small(_exchange, _empty_like, x, p, seed)
 
 
 def drop_into(y: Tensor, x: Tensor, draw: WindowDraw) -> None:
