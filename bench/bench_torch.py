@@ -1,17 +1,20 @@
 """Times PyTorch on the CPU with its own dropout and with simdrop's, side by side in one process.
 
 Operators, attention, training steps, the memory kept for backward, and whether training comes to the same result. Run
-`python bench/bench_torch.py --help` for the options and see README.md in this folder.
+`python bench/bench_torch.py --help` for the options and see README.md in this folder. With `--keep` it can be run in
+pieces: what the result file has of cases that are not wanted this time stays in it.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +29,7 @@ from report import Result, WrongAnswerError, conduct, progress, read_options, re
 from timing import SETTLE_SECONDS, Statement, alternate, paired_ratio, spread
 from torch_models import P, Step, Switch, encoder, gpt, loss_curve, mlp, saved_bytes, settle_allocator
 
-SIZES = ("1Ki", "2Ki", "4Ki", "16Ki", "64Ki", "256Ki", "1Mi", "4Mi", "16Mi")
+SIZES = ("64", "256", "1Ki", "4Ki", "16Ki", "64Ki", "256Ki", "1Mi", "4Mi", "16Mi")
 SEEDS = 10
 # Longer than elsewhere: the first calls after the other side's find the caches and the threads as that one left them.
 SAMPLE_SECONDS = 0.02
@@ -52,14 +55,17 @@ def check(name: str, x: torch.Tensor, g: torch.Tensor) -> None:
 
 
 def operators(dtype: str, size: int, options: argparse.Namespace, switch: Switch) -> Iterator[Result]:
-    """Time F.dropout alone, and with its backward pass."""
+    """Time F.dropout alone, and with its backward pass; and how long it takes to do nothing."""
     x = torch.from_numpy(np.random.default_rng(0).uniform(0.5, 1.5, size)).to(getattr(torch, dtype))
     g, leaf = torch.ones_like(x), x.clone().requires_grad_()
     for name, side in switch.sides().items():
         side()
         check(name, leaf, g)
     scope = {"F": F, "grad": torch.autograd.grad, "x": x, "leaf": leaf, "g": g, "p": P}
-    for what, code in (("forward", "F.dropout(x, p)"), ("forward+backward", "grad(F.dropout(leaf, p), leaf, g)")):
+    codes = {"forward": "F.dropout(x, p)", "forward+backward": "grad(F.dropout(leaf, p), leaf, g)"}
+    if (dtype, size) == ("float32", min(options.sizes)):
+        codes["evaluation"] = "F.dropout(x, p, False)"
+    for what, code in codes.items():
         taken = alternate(
             [Statement(name, code, scope, side) for name, side in switch.sides().items()],
             seconds_each=options.seconds,
@@ -71,14 +77,14 @@ def operators(dtype: str, size: int, options: argparse.Namespace, switch: Switch
         for name, samples in taken.items():
             yield result(case, samples.spread, contestant=name, **fields)
         target = 25.0 if (what, dtype, size) == ("forward+backward", "float32", 1 << 20) else None
-        target = 1.0 if size == 2048 else target
+        target = 1.0 if what == "evaluation" or (what == "forward+backward" and size < 4096) else target
         gain = paired_ratio(taken["PyTorch"], taken["simdrop"])
         yield judged(case, gain, unit="ratio", better="higher", target=target, **fields)
 
 
-def steps(name: str, step: Step, options: argparse.Namespace, switch: Switch) -> Iterator[Result]:
+def steps(name: str, make: Callable[[], Step], options: argparse.Namespace, switch: Switch) -> Iterator[Result]:
     """Time a training step with stock dropout, with simdrop's, and without any."""
-    sides = switch.sides() | {"no dropout": switch.identity}
+    step, sides = make(), switch.sides() | {"no dropout": switch.identity}
     # a step is much longer than a sample, so each round is one step of each side
     taken = alternate(
         [Statement(side, step, before=before) for side, before in sides.items()],
@@ -144,41 +150,69 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
         "GPT 256": partial(gpt, 16 if options.quick else 256),
         "MLP": partial(mlp, 16 if options.quick else 256),
     }
+    work: dict[str, Callable[[], Iterable[Result]]] = {}
+    for dtype in ("float32", "bfloat16"):
+        for size in sorted(options.sizes):
+            work[f"operator/{dtype}/{count_name(size)}"] = partial(operators, dtype, size, options, switch)
+    for name, make in models.items():
+        work[f"step/{name}"] = partial(steps, name, make, options, switch)
+    work["saved"] = partial(memory, options, switch)
+    work |= torch_attention.cases(options, switch)
+    curves: dict[str, Any] = {}
+
+    def train() -> Iterable[Result]:
+        judgements, kept = training(options, switch)
+        curves.update(training=kept)
+        return judgements
+
+    work["training"] = train
+    work |= torch_compiled.cases(options, switch)  # last, because Inductor leaves threads alive: see Switch.stock
     results: list[Result] = []
     try:
-        cases = [(dtype, size) for dtype in ("float32", "bfloat16") for size in sorted(options.sizes)]
-        for dtype, size in progress(cases, lambda case: f"{case[0]} {count_name(case[1])}"):
-            results += operators(dtype, size, options, switch)
-        for name, make in progress(models.items(), lambda model: model[0]):
-            results += steps(name, make(), options, switch)
-        results += memory(options, switch)
-        shapes = torch_attention.QUICK if options.quick else torch_attention.SHAPES
-        of_types = [*((shape, torch.float32) for shape in shapes), (shapes[-2:][0], torch.bfloat16)]
-        for shape, kind in progress(of_types, lambda case: f"attention {case[0]}"):
-            results += torch_attention.attention(shape, kind, options, switch)
-        for shape in shapes:
-            results += torch_attention.peak(shape, options)
-        judgements, curves = training(options, switch)
-        # last, because Inductor leaves threads alive: see Switch.stock
-        for size in (64 << 10,) if options.quick else (64 << 10, 1 << 20):
-            results += torch_compiled.operator(size, options, switch)
-        for length in (16,) if options.quick else (256, 512):
-            results += torch_compiled.step(length, options, switch)
+        for name in progress(filter(options.wanted, work), str):
+            results += work[name]()
     finally:
         switch.stock()
-    return results + judgements, {"training": curves, "isa": simdrop.active_isa()}
+    return with_those_kept(results, curves, options)
+
+
+def with_those_kept(
+    results: list[Result], more: dict[str, Any], options: argparse.Namespace
+) -> tuple[list[Result], dict[str, Any]]:
+    """Return what was measured together with what is kept of the result file."""
+    path = options.output_dir / "torch.json"
+    if options.keep and path.exists():
+        before = json.loads(path.read_text())
+        new = {r["case"] for r in results}
+        results = [r for r in before["results"] if r["case"] not in new] + results
+        more = {"training": before["training"], **more}
+    order = ("forward", "forward+backward", "evaluation", "step", "saved", "attention", "attention peak")
+
+    def place(r: Result) -> tuple[int, str, float]:
+        first = r["case"].partition("/")[0]
+        return order.index(first) if first in order else len(order), r.get("dtype", ""), r.get("elements", 0)
+
+    return sorted(results, key=place), {"training": {}, **more, "isa": simdrop.active_isa()}
+
+
+def draw(content: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw the pictures, unless `--only` has left out what they show."""
+    kinds = {r["case"].partition("/")[0] for r in content["results"]}
+    whole = content["training"] and kinds >= {"forward", "forward+backward", "step"}
+    return plot_torch(content, folder) if whole else []
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit code is 1 when a side gave a wrong answer."""
     quick = ("1Ki", "64Ki")
-    options = read_options(__doc__, words, sizes=SIZES, quick_sizes=quick, seconds=1, threads=usable_cpus())
+    keep = {"action": "store_true", "help": "keep what the result file has of other cases"}
+    options = read_options(__doc__, words, sizes=SIZES, quick_sizes=quick, seconds=1, threads=usable_cpus(), keep=keep)
     return conduct(
         "torch",
         options,
         lambda out: measure(options),
         tables=partial(sides_tables, names=("PyTorch", "simdrop", "no dropout")),
-        draw=plot_torch,
+        draw=draw,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -90,3 +90,15 @@ def peak(shape: Shape, options: argparse.Namespace) -> Iterator[Result]:
         )
         case = f"attention peak/{_name(shape, torch.float32)}"
         yield result(case, spread([float(done.stdout)]), contestant=side, unit="bytes", what="attention peak")
+
+
+def cases(options: argparse.Namespace, switch: Switch) -> dict[str, Callable[[], Iterator[Result]]]:
+    """Return what can be run, by name."""
+    shapes = QUICK if options.quick else SHAPES
+    of_types = [*((shape, torch.float32) for shape in shapes), (shapes[-2:][0], torch.bfloat16)]
+    work: dict[str, Callable[[], Iterator[Result]]] = {}
+    for shape, kind in of_types:
+        work[f"attention/{_name(shape, kind)}"] = partial(attention, shape, kind, options, switch)
+    for shape in shapes:
+        work[f"attention peak/{_name(shape, torch.float32)}"] = partial(peak, shape, options)
+    return work

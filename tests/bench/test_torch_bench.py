@@ -32,6 +32,7 @@ def test_a_quick_run(tmp_path: Path) -> None:
         "attention/1x2x128",
         "attention/1x2x128, bfloat16",
         "compiled/forward+backward/float32/64 Ki",
+        "compiled attention/2x8x128",
         "compiled step/encoder 16",
     ):
         assert {name for one, name in by_case if one == case} >= {"PyTorch", "simdrop", "simdrop against PyTorch"}
