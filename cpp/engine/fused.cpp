@@ -1,5 +1,6 @@
 // Dropout together with a second array, in one pass over memory.
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "engine/engine.hpp"
