@@ -102,11 +102,21 @@ class Box {
     std::size_t count = 0;
     for (const Axis& axis : axes_)
       if (&axis != &along && &axis != &memory) others[count++] = axis;
+    // the longest of them is left to the kernel
+    Axis many{1, 0, 0, 0};
+    if (count != 0) {
+      Axis* const longest =
+          std::max_element(others.data(), others.data() + count,
+                           [](const Axis& a, const Axis& b) { return a.extent < b.extent; });
+      many = *longest;
+      std::copy(longest + 1, others.data() + count, longest);
+      --count;
+    }
     for_each_place(others.data(), count, {nullptr, nullptr, from, 0}, [&](const Place& at) {
       // what is a run on both sides is one row
       const u64 rows = &along == &memory ? 1 : memory.extent;
-      active_table().transpose_bits(
-          {bits, at.drawn, memory.drawn, used, at.used, along.used, rows, along.extent});
+      active_table().transpose_bits({bits, at.drawn, memory.drawn, used, at.used, along.used, rows,
+                                     along.extent, many.extent, many.drawn, many.used});
     });
   }
 

@@ -94,8 +94,8 @@ void Pieces::move(u64 begin, u64 end, u8* buffer, bool gather) const {
     const u64 rows = whole ? (end - begin) / columns_ : 1;
     const u64 n = whole ? columns_ : std::min(columns_ - column, end - begin);
     for_each_run(rows_, row, row + rows, [&](u64, u64 count, const Steps& place) {
-      const Side memory{data_ + place[0] + static_cast<i64>(column) * step_,
-                        rows_.steps.back()[0], step_};
+      const Side memory{data_ + place[0] + static_cast<i64>(column) * step_, rows_.steps.back()[0],
+                        step_};
       const Side packed{buffer, static_cast<i64>(n * item_), static_cast<i64>(item_)};
       gather ? copy_rows(packed, memory, count, n, item_)
              : copy_rows(memory, packed, count, n, item_);

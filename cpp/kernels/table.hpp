@@ -61,14 +61,18 @@ using TileKernel = void (*)(const Plan& plan, const Operation& operation, const 
 using RowKernel = void (*)(const Plan& plan, const Operation& operation, const Tile& tile);
 
 // Bits that are turned over: bit c of row r, at from_bit + r * from_pitch + c of `from`, becomes
-// bit r of column c, at to_bit + c * to_pitch + r of `to`, where there are zeros. Up to kBitsBeyond
-// words of `from` beyond what is asked for are read.
+// bit r of column c, at to_bit + c * to_pitch + r of `to`, where there are zeros; and the same in
+// `count` matrices, which lie from_next and to_next bits apart. Up to kBitsBeyond words of `from`
+// beyond what is asked for are read.
 struct BitMatrix {
   const u64* from;
   i64 from_bit, from_pitch;
   u64* to;
   u64 to_bit, to_pitch;
   u64 rows, columns;
+  u64 count;
+  i64 from_next;
+  u64 to_next;
 };
 inline constexpr u64 kBitsBeyond = 10;
 

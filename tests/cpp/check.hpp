@@ -65,10 +65,10 @@ class Checker {
             std::uint64_t row_step, std::uint64_t rows, std::uint64_t columns, std::size_t gap,
             Places places);
   // Bits that are turned over, and put in reverse (transpose.cpp). Rows lie `gap` bits apart,
-  // columns `to_gap`.
+  // columns `to_gap`; matrices follow one another after gaps of the latter size.
   void transpose(const simdrop::KernelTable& table, std::uint64_t rows, std::uint64_t columns,
                  std::uint64_t gap, bool backwards, std::uint64_t from_bit, std::uint64_t to_bit,
-                 std::uint64_t to_gap);
+                 std::uint64_t to_gap, std::uint64_t count);
   void reverse(const simdrop::KernelTable& table, std::uint64_t words);
   void packed(const simdrop::KernelTable& table, const Mask& mask, bool invert, Places places);
   void bytes(const simdrop::KernelTable& table, const Mask& mask, bool invert, Places places);

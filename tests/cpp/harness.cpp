@@ -234,10 +234,20 @@ void check_transposes(Checker& checker, const KernelTable& table, bool quick) {
       for (const uint64_t gap : {0, 8, 13})
         for (const uint64_t to_gap : {0, 8, 13}) {
           const uint64_t at = rows + columns + gap + to_gap;
-          checker.transpose(table, rows, columns, gap, at % 2 == 1, 0, 0, to_gap);
-          checker.transpose(table, rows, columns, gap, at % 2 == 0, at % 67, at % 71, to_gap);
+          checker.transpose(table, rows, columns, gap, at % 2 == 1, 0, 0, to_gap, 1 + at % 3);
+          checker.transpose(table, rows, columns, gap, at % 2 == 0, at % 67, at % 71, to_gap, 1);
         }
     }
+  // Columns that begin with words: one square of bits to nine, a part of one more; a word of
+  // columns to four, and more than a strip; several matrices, which share strips if they are narrow
+  for (const uint64_t rows : {64, 128, 576, 640, 700})
+    for (const uint64_t columns : {33, 64, 65, 128, 129, 200, 256, 257, 600})
+      for (const uint64_t count : {1, 2, 9}) {
+        if (quick && rows * columns * count > 40000) continue;
+        const uint64_t to_gap = 64 - rows % 64;
+        checker.transpose(table, rows, columns, 0, false, 0, 64, to_gap, count);
+        checker.transpose(table, rows, columns, 5, true, rows % 67, 128, to_gap, count);
+      }
   for (const uint64_t words : {1, 2, 3, 8, 9, 100}) checker.reverse(table, words);
 }
 

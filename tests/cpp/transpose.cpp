@@ -29,35 +29,41 @@ bool bit_of(const std::vector<uint64_t>& words, uint64_t at) {
 
 void Checker::transpose(const simdrop::KernelTable& table, uint64_t rows, uint64_t columns,
                         uint64_t gap, bool backwards, uint64_t from_bit, uint64_t to_bit,
-                        uint64_t to_gap) {
+                        uint64_t to_gap, uint64_t count) {
   const uint64_t pitch = columns + gap, to_pitch = rows + to_gap;
-  const uint64_t end = from_bit + pitch * rows;
+  const uint64_t from_next = pitch * rows + to_gap, to_next = to_pitch * columns + to_gap;
+  const uint64_t end = from_bit + from_next * count;
   // exactly as many words as may be read, so that sanitizers see one more
   const std::vector<uint64_t> from = noise((end + 63) / 64 + simdrop::kBitsBeyond, rows + columns);
   const auto step = static_cast<std::int64_t>(pitch);
   const uint64_t first = backwards ? from_bit + pitch * (rows - 1) : from_bit;
-  std::vector<uint64_t> got((to_bit + to_pitch * columns + 63) / 64 + 1, 0), expected = got;
+  std::vector<uint64_t> got((to_bit + to_next * count + 63) / 64 + 1, 0), expected = got;
   // what lies between columns and around them stays
   const auto ours = [&](uint64_t at) {
-    return at >= to_bit && at < to_bit + to_pitch * columns && (at - to_bit) % to_pitch < rows;
+    if (at < to_bit || at >= to_bit + to_next * count) return false;
+    const uint64_t place = (at - to_bit) % to_next;
+    return place < to_pitch * columns && place % to_pitch < rows;
   };
   for (uint64_t at = 0; at < 64 * got.size(); ++at)
     if (!ours(at)) got[at / 64] |= uint64_t{at % 3 == 0} << (at % 64);
   expected = got;
-  for (uint64_t r = 0; r < rows; ++r)
-    for (uint64_t c = 0; c < columns; ++c) {
-      const uint64_t source = first + (backwards ? 0 - r * pitch : r * pitch) + c;
-      const uint64_t at = to_bit + c * to_pitch + r;
-      expected[at / 64] |= uint64_t{bit_of(from, source)} << (at % 64);
-    }
+  for (uint64_t k = 0; k < count; ++k)
+    for (uint64_t r = 0; r < rows; ++r)
+      for (uint64_t c = 0; c < columns; ++c) {
+        const uint64_t source = first + k * from_next + (backwards ? 0 - r * pitch : r * pitch) + c;
+        const uint64_t at = to_bit + k * to_next + c * to_pitch + r;
+        expected[at / 64] |= uint64_t{bit_of(from, source)} << (at % 64);
+      }
   table.transpose_bits({from.data(), static_cast<std::int64_t>(first), backwards ? -step : step,
-                        got.data(), to_bit, to_pitch, rows, columns});
+                        got.data(), to_bit, to_pitch, rows, columns, count,
+                        static_cast<std::int64_t>(from_next), to_next});
   ++calls_;
   const auto* bytes = reinterpret_cast<const unsigned char*>(expected.data());
-  compare(std::string(table.name) + " transpose " + std::to_string(rows) + " x " +
-              std::to_string(columns) + " gaps " + std::to_string(gap) + ", " +
-              std::to_string(to_gap) + " bits " + std::to_string(from_bit) + ", " +
-              std::to_string(to_bit) + (backwards ? " backwards" : ""),
+  compare(std::string(table.name) + " transpose " + std::to_string(count) + " of " +
+              std::to_string(rows) + " x " + std::to_string(columns) + " gaps " +
+              std::to_string(gap) + ", " + std::to_string(to_gap) + " bits " +
+              std::to_string(from_bit) + ", " + std::to_string(to_bit) +
+              (backwards ? " backwards" : ""),
           reinterpret_cast<const unsigned char*>(got.data()), {bytes, bytes + 8 * expected.size()});
 }
 
