@@ -22,7 +22,7 @@
 namespace simdrop {
 namespace {
 
-inline int lowest_bit(u64 w) { return __builtin_ctzll(w); }  // w != 0
+constexpr int lowest_bit(u64 w) { return __builtin_ctzll(w); }  // w != 0
 
 // Asks for the cache line of an address, which need not exist.
 inline void prefetch_line(const void* address) { __builtin_prefetch(address); }

@@ -64,6 +64,26 @@ struct ColumnWords {
 };
 inline constexpr ColumnWords kColumnWords{};
 inline const u8* column_words(int side) { return kColumnWords.of + side; }
+// Four words, in registers: rows of three channels are common.
+template <int kPlace>
+SIMDROP_INLINE void exchange_of_four(Strip (&w)[4]) {
+  constexpr int kRow = partner(4, kPlace);
+  constexpr u64 kMask = kLowerHalves[lowest_bit(u64{kPlace})];
+  for (int k = 0; k < 2; ++k) {
+    const int r = kRow == 1 ? 2 * k : k;
+    const Strip swapped = ((w[r] >> kPlace) ^ w[r + kRow]) & kMask;
+    w[r] ^= swapped << kPlace;
+    w[r + kRow] ^= swapped;
+  }
+}
+SIMDROP_INLINE void four_columns_to_rows(Strip (&w)[4]) {
+  exchange_of_four<1>(w);
+  exchange_of_four<2>(w);
+  exchange_of_four<4>(w);
+  exchange_of_four<8>(w);
+  exchange_of_four<16>(w);
+  exchange_of_four<32>(w);
+}
 template <u64 kWords>
 inline void rows_to_columns(u64 (*w)[kWords], int side) {
   for (int place = 32; place > 0; place /= 2) exchange(w, side, partner(side, place), place);

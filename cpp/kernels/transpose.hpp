@@ -45,10 +45,30 @@ constexpr bool is_quick(u64 side) {
 }
 constexpr int square_side(u64 side) { return side == 3 ? 4 : static_cast<int>(side); }
 
+// Three rows: four of which one is left out.
+SIMDROP_NOINLINE u64 three_rows_without_gaps(const BitMatrix& m) {
+  const u8* const of = column_words(4);
+  const u64 words = m.columns / 64;
+  u64* to = m.to + m.to_bit / 64;
+  for (u64 left = 0; left < words; left += kStripWords) {
+    Strip w[4];
+    for (u64 r = 0; r < 3; ++r) take_strip(w[of[r]], m.from, row_bit(m, r) + 64 * left);
+    w[of[3]] = Strip{};
+    four_columns_to_rows(w);
+    for (Strip& words_of_four : w) threes(words_of_four);
+    const Strip out[3] = {w[0] | w[1] << 48, w[1] >> 16 | w[2] << 32, w[2] >> 32 | w[3] << 16};
+    const u64 n = words - left < kStripWords ? words - left : kStripWords;
+    for (u64 k = 0; k < n; ++k)
+      for (const Strip& part : out) *to++ = part[k];
+  }
+  return words * 64;
+}
+
 // A few rows, and columns that follow one another from a whole word on: as many as fill words;
-// returns how many those are. Three rows are four of which one is left out.
+// returns how many those are.
 SIMDROP_NOINLINE u64 rows_without_gaps(const BitMatrix& m) {
-  const int side = square_side(m.rows);
+  if (m.rows == 3) return three_rows_without_gaps(m);
+  const int side = static_cast<int>(m.rows);
   const u8* const of = column_words(side);
   alignas(64) u64 w[32][kStripWords];
   const u64 words = m.columns / 64;
@@ -56,19 +76,9 @@ SIMDROP_NOINLINE u64 rows_without_gaps(const BitMatrix& m) {
   for (u64 left = 0; left < words; left += kStripWords) {
     const u64 n = words - left < kStripWords ? words - left : kStripWords;
     for (u64 r = 0; r < m.rows; ++r) take_strip(strip(w[of[r]]), m.from, row_bit(m, r) + 64 * left);
-    if (m.rows == 3) strip(w[of[3]]) = Strip{};
     columns_to_rows(w, side);
-    if (m.rows == 3) {
-      for (int r = 0; r < 4; ++r) threes(strip(w[r]));
-      for (u64 k = 0; k < n; ++k) {
-        *to++ = w[0][k] | w[1][k] << 48;
-        *to++ = w[1][k] >> 16 | w[2][k] << 32;
-        *to++ = w[2][k] >> 32 | w[3][k] << 16;
-      }
-    } else {
-      for (u64 k = 0; k < n; ++k)
-        for (u64 r = 0; r < m.rows; ++r) *to++ = w[r][k];
-    }
+    for (u64 k = 0; k < n; ++k)
+      for (u64 r = 0; r < m.rows; ++r) *to++ = w[r][k];
   }
   return words * 64;
 }
