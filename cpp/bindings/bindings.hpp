@@ -7,6 +7,7 @@ namespace simdrop {
 
 void bind_dropout(pybind11::module_& m);   // bind_dropout.cpp: arrays in, arrays out
 void bind_family(pybind11::module_& m);    // bind_family.cpp: shared masks, fused sums, noise
+void bind_lookup(pybind11::module_& m);    // bind_lookup.cpp: rows of embeddings, tokens
 void bind_mask(pybind11::module_& m);      // bind_mask.cpp: keep bits, counts and random words
 void bind_pointers(pybind11::module_& m);  // bind_pointers.cpp: memory given by its address
 void bind_stream(pybind11::module_& m);    // bind_stream.cpp: Stream

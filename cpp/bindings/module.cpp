@@ -18,6 +18,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   simdrop::bind_stream(m);
   simdrop::bind_dropout(m);
   simdrop::bind_family(m);
+  simdrop::bind_lookup(m);
   simdrop::bind_mask(m);
   simdrop::bind_pointers(m);
   simdrop::bind_xla(m);

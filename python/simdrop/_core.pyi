@@ -51,6 +51,23 @@ def mask_numbers(
     stream: SupportsIndex,
     offset: SupportsIndex,
 ) -> tuple[tuple[int, ...], tuple[float, int, int, int]]: ...
+def embed(
+    weight: NDArray[Any], indices: NDArray[Any], p: SupportsFloat, source: Stream | int, threads: int | None
+) -> tuple[NDArray[Any], tuple[float, int, int, int], float] | None: ...
+def embed_backward(
+    grad: NDArray[Any],
+    indices: NDArray[Any],
+    words: int,
+    p: float,
+    seed: int,
+    stream: int,
+    offset: int,
+    scale: float,
+    threads: int | None,
+) -> NDArray[Any] | None: ...
+def token_places(
+    samples: int, tokens: int, kept: int, prefix: int, ordered: bool, seed: int, stream: int, flat: bool
+) -> NDArray[np.intp]: ...
 def shown(value: object) -> str: ...
 def check_operands(x: Any, out: Any, threads: int | None) -> None: ...
 def shape_of(x: Any, name: str = "x") -> tuple[int, ...]: ...

@@ -91,6 +91,8 @@ VALID: dict[str, tuple[Any, ...]] = {
     "dropout_window_pointers": (
         X.ctypes.data, OUT.ctypes.data, (10, 100), (200, 2), 2, 2, 0.5, 1, 2, 2.0, 0.0, 0.0, 3,
     ),
+    "embed": (np.ones((9, 3), np.float32), np.arange(4), 0.5, simdrop.Stream(1), 2),
+    "embed_backward": (np.ones((4, 3), np.float32), np.arange(4), 9, 0.5, 1, 2, 3, 2.0, 2),
     "get_num_threads": (),
     "in_usual_mode": (abs, -1),
     "infer": (X, OUT, 0.5, "classic", 2, "x"),
@@ -106,6 +108,7 @@ VALID: dict[str, tuple[Any, ...]] = {
     "set_num_threads": (2,),
     "shape_of": (X, "x"),
     "shown": (1,),
+    "token_places": (4, 6, 3, 1, True, 1, 2, True),
     "threshold": (0.5, "p"),
     "unsigned_integer": ("n", 1, 10, 0),
     "use_isa": (simdrop.active_isa(),),
@@ -122,6 +125,8 @@ LENGTHS = {
     "keep_bits": (0,),
     "keep_bytes": (0,),
     "plane_words": (0,),
+    "embed_backward": (2,),
+    "token_places": (0, 1, 2, 3),
 }  # or it takes hours
 
 

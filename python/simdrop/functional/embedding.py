@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import TYPE_CHECKING, Any, SupportsFloat, TypedDict, overload
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypedDict, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simdrop import _core
 from simdrop._arrays import as_floats, as_ndarray
-from simdrop._draw import kept_factor
 from simdrop._drawn import Drawn, drawn_value
-from simdrop._mask import Mask
-from simdrop._rng import RNG, as_stream
+from simdrop._mask import Mask, drawn_mask
+from simdrop._rng import RNG, as_source
 from simdrop._shapes import require_rank
 from simdrop._types import ArrayLike, No, T, Yes
 
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 Integers = NDArray[np.integer[Any]]
+Result = TypeVar("Result")
+
+_SUMMED = (np.float32, np.float64)  # by the extension
 
 
 class _Options(TypedDict, total=False):
@@ -76,11 +78,19 @@ class EmbeddingDrawn(Drawn):
                [0.]])
         """
         grad = as_floats("grad", grad)
-        indices = _as_indices(indices, self.mask.size)
+        indices = _as_indices(indices)
         if grad.shape[:-1] != indices.shape:
             raise ValueError(f"grad: got shape {grad.shape}; accepted: {indices.shape} and the width")
-        total = np.zeros((self.mask.size, grad.shape[-1]), grad.dtype)
-        kept = self.mask.keep(threads=threads)[indices]
+        mask = self.mask
+        if grad.dtype in _SUMMED and mask._steps is None and mask.ndim == 1:
+            rows = np.ascontiguousarray(grad).reshape(indices.size, grad.shape[-1])
+            return _within(
+                _core.embed_backward(rows, indices, mask.size, *mask._numbers, self.scale, threads), indices, mask.size
+            )
+        total = np.zeros((mask.size, grad.shape[-1]), grad.dtype)  # sums of 16-bit numbers are NumPy's
+        if indices.size and not (indices.min() >= 0 and indices.max() < mask.size):
+            _within(None, indices, mask.size)
+        kept = mask.keep(threads=threads)[indices]
         np.add.at(total, indices[kept], _scaled(grad[kept], self.scale, threads))
         return total
 
@@ -160,18 +170,14 @@ def embedding_dropout(
     """
     weight = as_floats("weight", weight)
     require_rank("weight", weight.shape, (2,), "(words, width)")
-    indices = _as_indices(indices, len(weight))
-    _core.check_threads(threads)
-    scale = kept_factor(p)
+    indices = _as_indices(indices)
     if training:
-        stream = as_stream(rng)
-        mask = Mask(len(weight), p, seed=stream.seed, stream=stream.next())
-        rows = _scaled(weight[indices], scale, threads)
-        rows[~mask.keep(threads=threads)[indices]] = 0
+        source = as_source(rng)
     else:
-        mask, scale = Mask(len(weight), 0.0, seed=0), 1.0
-        rows = weight[indices]
-    return (rows, EmbeddingDrawn(mask, scale=scale)) if return_drawn else rows
+        _core.threshold(p)
+        source, p = 0, 0.0
+    rows, numbers, scale = _within(_core.embed(weight, indices, p, source, threads), indices, len(weight))
+    return (rows, EmbeddingDrawn(drawn_mask((len(weight),), numbers), scale=scale)) if return_drawn else rows
 
 
 def _scaled(rows: Array, scale: float, threads: int | None) -> Array:
@@ -179,10 +185,15 @@ def _scaled(rows: Array, scale: float, threads: int | None) -> Array:
     return np.asarray(Mask(rows.shape, 0.0, seed=0).select(rows, scale=scale, out=rows, threads=threads))
 
 
-def _as_indices(indices: Any, words: int) -> Integers:
+def _as_indices(indices: Any) -> Integers:
     found = as_ndarray("indices", indices)
-    if not np.issubdtype(found.dtype, np.integer):
+    if found.dtype.kind not in "iu":
         raise TypeError(f"indices: got dtype {found.dtype}; accepted: integers")
-    if found.size and not (found.min() >= 0 and found.max() < words):
-        raise IndexError(f"indices: got {found.min()} to {found.max()}; accepted: 0 to {words - 1}")
     return found
+
+
+def _within(result: Result | None, indices: Integers, words: int) -> Result:
+    """Return what the extension made of the indices; None if one of them was out of range."""
+    if result is None:
+        raise IndexError(f"indices: got {indices.min()} to {indices.max()}; accepted: 0 to {words - 1}")
+    return result

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from simdrop import _core
 from simdrop._arrays import as_ndarray
 from simdrop._drawn import Drawn, as_flag, checked, drawn_value
-from simdrop._rng import RNG, as_stream
+from simdrop._rng import RNG, as_source
 from simdrop._types import No, T, Yes
 
 if TYPE_CHECKING:
@@ -84,18 +84,7 @@ class TokenMask(Drawn):
         array([[0, 1, 5],
                [1, 2, 5]])
         """
-        size, prefix = (self.samples, self.tokens), self.prefix
-        if self.kept == self.tokens and self.ordered:  # all of them, as in inference
-            return np.tile(np.arange(prefix + self.tokens, dtype=np.intp), (self.samples, 1))
-        words = _core.plane_words(math.prod(size), _core.RANDOM_BITS_PLANE, self.seed, self.stream, None)
-        keys = words.reshape(size).astype(np.uint64) << np.uint64(32)
-        keys |= np.arange(self.tokens, dtype=np.uint64)  # the place decides between equal words
-        keys.sort(axis=1)
-        chosen = (keys[:, : self.kept] & np.uint64(2**32 - 1)).astype(np.intp) + prefix
-        if self.ordered:
-            chosen.sort(axis=1)
-        first = np.broadcast_to(np.arange(prefix, dtype=np.intp), (self.samples, prefix))
-        return np.concatenate([first, chosen], axis=1)
+        return _core.token_places(*self._numbers(), False)
 
     def apply(self, x: Array) -> Array:
         """Return the tokens that stay: (samples, prefix + kept, ...).
@@ -107,8 +96,7 @@ class TokenMask(Drawn):
         array([[0., 1., 5.]])
         """
         self._require_shape("x", x, self.prefix + self.tokens)
-        first = np.arange(self.samples, dtype=np.intp)[:, None] * x.shape[1]
-        return np.asarray(x.reshape(-1, *x.shape[2:]).take(self.indices() + first, axis=0))
+        return _taken(x, *self._numbers())
 
     def backward(self, grad: Array) -> Array:  # type: ignore[override]
         """Return the gradient for all tokens: that of the tokens that stayed, and zeros.
@@ -124,9 +112,21 @@ class TokenMask(Drawn):
         whole[np.arange(self.samples)[:, None], self.indices()] = grad
         return whole
 
+    def _numbers(self) -> tuple[int, int, int, int, bool, int, int]:
+        return self.samples, self.tokens, self.kept, self.prefix, self.ordered, self.seed, self.stream
+
     def _require_shape(self, name: str, x: Array, tokens: int) -> None:
         if as_ndarray(name, x).shape[:2] != (self.samples, tokens):
             raise ValueError(f"{name}: got shape {x.shape}; accepted: ({self.samples}, {tokens}, ...)")
+
+
+def _taken(x: Array, samples: int, tokens: int, kept: int, prefix: int, ordered: bool, seed: int, stream: int) -> Array:
+    """Return the tokens of `x` that stay, by the numbers of a `TokenMask`."""
+    contiguous = x.flags.c_contiguous
+    places = _core.token_places(samples, tokens, kept, prefix, ordered, seed, stream, contiguous)
+    if contiguous:  # one list of tokens, which NumPy takes fastest
+        return np.asarray(x.reshape(samples * (prefix + tokens), *x.shape[2:]).take(places, axis=0))
+    return np.asarray(x[np.arange(samples)[:, None], places])
 
 
 @overload
@@ -202,11 +202,11 @@ def patch_dropout(
     if training:
         share = 1 - float(p)  # as every p it is meant to 2**-40: 100 tokens and p = 0.9 leave 10, not 9.99...
         kept = min(tokens, max(1, math.floor(tokens * (share + 2.0**-40))))
-        stream = as_stream(rng)
-        mask = TokenMask(
-            samples, tokens, kept, prefix=prefix, ordered=bool(ordered), seed=stream.seed, stream=stream.next()
-        )
+        source = as_source(rng)
+        seed, number = (source, 0) if isinstance(source, int) else (source.seed, source.next())
     else:
-        mask = TokenMask(samples, tokens, tokens, prefix=prefix, seed=0)
-    result = mask.apply(x)
-    return (result, mask) if return_drawn else result
+        kept, ordered, seed, number = tokens, True, 0, 0
+    result = _taken(x, samples, tokens, kept, prefix, bool(ordered), seed, number)
+    if not return_drawn:
+        return result
+    return result, TokenMask(samples, tokens, kept, prefix=prefix, ordered=bool(ordered), seed=seed, stream=number)
