@@ -1,5 +1,7 @@
 // Dropout beyond one bit for each element of one array: shared masks, other values in place of
 // dropped elements, a second array in the same pass, normal noise.
+#include <array>
+
 #include "bindings/arguments.hpp"
 #include "bindings/bindings.hpp"
 #include "bindings/draws.hpp"
@@ -20,9 +22,11 @@ class Source {
  public:
   Source(const py::object& p, const py::object& object, int index_bits = kIndexBits)
       : threshold_(threshold_of(probability(p))), last_(u64{1} << index_bits) {
-    stream_ = stream_of(object);
-    if (stream_ != nullptr) return;
-    if (!py::isinstance<py::tuple>(object)) refuse(object);
+    if (!PyTuple_Check(object.ptr())) {
+      stream_ = stream_of(object);
+      if (stream_ == nullptr) refuse(object);
+      return;
+    }
     const auto triple = object.cast<py::tuple>();
     if (triple.size() != 3) refuse(object);
     seed_ = unsigned_integer("seed", triple[0], kLast);
@@ -80,6 +84,60 @@ py::tuple select(const py::object& x, const py::object& out, const py::object& p
       dropout_window(draw, operation, view, operands.out.view, apart, n_threads);
   }
   return answer(operands, draw);
+}
+
+// The steps of a mask whose bits have a shape of their own, with 1 where elements share one. None
+// of them where that is the shape itself.
+Dimensions<i64> shared_steps(const py::tuple& noise_shape, const Dimensions<i64>& shape) {
+  Dimensions<i64> bits = lengths("noise_shape", noise_shape), steps(bits.size());
+  if (bits == shape) return {};
+  bool fits = bits.size() == shape.size();
+  i64 step = 1;
+  for (std::size_t d = bits.size(); fits && d-- > 0; step *= bits[d]) {
+    fits = bits[d] == 1 || bits[d] == shape[d];
+    steps[d] = bits[d] == 1 ? 0 : step;
+  }
+  if (!fits)
+    throw py::value_error("noise_shape: got " + shown(noise_shape) +
+                          "; accepted: 1 or the length for each dimension of x");
+  return steps;
+}
+
+// The next mask of a stream, of bits that elements share: kept and dropped elements as in select,
+// of which `values` is (scale, shift, dropped), or None for the scale of kept elements. With
+// `return_numbers` as draw.
+py::object draw_shared(const py::object& x, const py::object& out, const py::object& p,
+                       const py::object& source, const py::object& scaling,
+                       const py::object& values, const py::object& threads,
+                       const py::tuple& noise_shape, bool return_numbers, const char* name) {
+  Draws draws("stream", source);
+  const double probable = probability(p);
+  const u64 threshold = threshold_of(probable);
+  std::array<double, 3> numbers{kept_scale(threshold, scaling_of(scaling)), 0, 0};
+  if (!values.is_none()) {
+    if (!PyTuple_Check(values.ptr()) || PyTuple_GET_SIZE(values.ptr()) != 3)
+      throw py::type_error("values: got " + shown(values) + "; accepted: three numbers or None");
+    for (std::size_t k = 0; k < 3; ++k)
+      numbers[k] = from_python<double>("values", PyTuple_GET_ITEM(values.ptr(), k));
+  }
+  const int n_threads = thread_count(threads);
+  const Operands operands(x, out, name);
+  const View& view = operands.x.view;
+  const Dimensions<i64> steps = shared_steps(noise_shape, view.shape);
+  const Operation operation = select_operation(view.dtype, numbers[0], numbers[1], numbers[2]);
+  const u64 number = draws.take();  // last: a call that fails takes none
+  {
+    const Draw draw{threshold, draws.seed(), number, 0};
+    const ReleaseGil released(view.size());
+    if (steps.empty())
+      dropout(draw, operation, view, operands.out.view, n_threads);
+    else
+      dropout_window(draw, operation, view, operands.out.view, steps, n_threads);
+  }
+  if (!return_numbers) return operands.result;
+  return py::make_tuple(operands.result, shape_tuple(view),
+                        py::make_tuple(plain_float(p, probable), draws.seed(), number, 0),
+                        numbers[0]);
 }
 
 // A second array of x's shape and dtype, which `out` may be, but not overlap in part.
@@ -154,6 +212,9 @@ void bind_family(py::module_& m) {
   def<&select>(m, "select", py::arg("x"), py::arg("out"), py::arg("p"), py::arg("source"),
                py::arg("scale"), py::arg("shift"), py::arg("dropped"), py::arg("threads"),
                py::arg("shape"), py::arg("steps"), py::arg("name") = "x");
+  def<&draw_shared>(m, "draw_shared", py::arg("x"), py::arg("out"), py::arg("p"), py::arg("source"),
+                    py::arg("scaling"), py::arg("values"), py::arg("threads"),
+                    py::arg("noise_shape"), py::arg("return_numbers"), py::arg("name") = "x");
   def<&bias_dropout_add>(m, "bias_dropout_add", py::arg("x"), py::arg("bias"), py::arg("residual"),
                          py::arg("out"), py::arg("p"), py::arg("source"), py::arg("scale"),
                          py::arg("threads"), py::arg("name") = "x",

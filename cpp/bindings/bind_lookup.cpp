@@ -24,7 +24,7 @@ using Indices = py::array_t<i64, py::array::c_style | py::array::forcecast>;
 
 Indices as_indices(const py::object& object) {
   auto indices = Indices::ensure(object);
-  if (!indices) throw py::error_already_set();
+  if (!indices) throw py::type_error("indices: got " + shown(object) + "; accepted: integers");
   return indices;
 }
 

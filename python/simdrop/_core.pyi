@@ -51,6 +51,18 @@ def mask_numbers(
     stream: SupportsIndex,
     offset: SupportsIndex,
 ) -> tuple[tuple[int, ...], tuple[float, int, int, int]]: ...
+def draw_shared(
+    x: Any,
+    out: Any,
+    p: SupportsFloat,
+    source: Stream | int,
+    scaling: str,
+    values: tuple[float, float, float] | None,
+    threads: int | None,
+    noise_shape: tuple[int, ...],
+    return_numbers: bool,
+    name: str = "x",
+) -> Any: ...
 def embed(
     weight: NDArray[Any], indices: NDArray[Any], p: SupportsFloat, source: Stream | int, threads: int | None
 ) -> tuple[NDArray[Any], tuple[float, int, int, int], float] | None: ...

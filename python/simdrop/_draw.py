@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from simdrop import _core
-from simdrop._drawn import AffineDrawn
-from simdrop._mask import Mask, Scaling
-from simdrop._rng import RNG, as_stream
-from simdrop._windows import of_noise
+from simdrop._core import Stream
+from simdrop._drawn import AffineDrawn, affine_drawn
+from simdrop._mask import Mask, Scaling, drawn_mask
+from simdrop._rng import RNG, as_source
+from simdrop._windows import canonical, of_noise
 
 if TYPE_CHECKING:
     from simdrop._types import ArrayLike
@@ -38,17 +39,18 @@ def draw(
     if not training:
         result = _core.infer(x, out, p, scaling, threads, name)
         return (result, inferred(_core.shape_of(x), p, scaling)) if return_drawn else result
-    scale, shift, dropped = values or (kept_factor(p, scaling), 0.0, 0.0)
     if not scale_kept:
-        scale = 1.0
-    stream = as_stream(rng)
-    shape = _core.shape_of(x, name)
-    steps = of_noise(shape, noise_shape)
-    result, number = _core.select(x, out, p, stream, scale, shift, dropped, threads, shape, steps, name)
+        values = (1.0, *(values or (1.0, 0.0, 0.0))[1:])
+    source = rng if type(rng) is Stream else as_source(rng)
     if not return_drawn:
-        return result
-    mask = Mask(shape, p, seed=stream.seed, stream=number, noise_shape=noise_shape)
-    return result, AffineDrawn(mask, scale=scale, shift=shift, dropped=dropped)
+        return _core.draw_shared(x, out, p, source, scaling, values, threads, noise_shape, False, name)
+    result, shape, numbers, scale = _core.draw_shared(
+        x, out, p, source, scaling, values, threads, noise_shape, True, name
+    )
+    _, shift, dropped = values or (scale, 0.0, 0.0)
+    steps = of_noise(shape, noise_shape)
+    mask = drawn_mask(shape, numbers, None if steps is None else canonical(shape, steps))
+    return result, affine_drawn(mask, scale, shift, dropped)
 
 
 def inferred(shape: tuple[int, ...], p: SupportsFloat, scaling: Scaling) -> AffineDrawn:

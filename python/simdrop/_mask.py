@@ -456,11 +456,13 @@ class Mask:
 _set_shape, _set_steps, _set_numbers = (vars(Mask)[name].__set__ for name in ("_shape", "_steps", "_numbers"))
 
 
-def drawn_mask(shape: tuple[int, ...], numbers: tuple[float, int, int, int]) -> Mask:
-    """Return a mask in C order of numbers that the extension has just drawn, which nobody has to check again."""
+def drawn_mask(
+    shape: tuple[int, ...], numbers: tuple[float, int, int, int], steps: tuple[int, ...] | None = None
+) -> Mask:
+    """Return a mask of numbers that the extension has just drawn, which nobody has to check again."""
     mask = object.__new__(Mask)
     _set_shape(mask, shape)
-    _set_steps(mask, None)
+    _set_steps(mask, steps)
     _set_numbers(mask, numbers)
     return mask
 

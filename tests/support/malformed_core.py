@@ -85,6 +85,7 @@ VALID: dict[str, tuple[Any, ...]] = {
     "count_kept": ((10, 100), 0.5, 1, 2, 3, (200, 1), 2),
     "cpu_name": (),
     "draw": (X, OUT, 0.5, simdrop.Stream(1), "inverted", 2, True),
+    "draw_shared": (X, OUT, 0.5, simdrop.Stream(1), "inverted", (2.0, 0.0, 0.0), 2, (1,), True, "x"),
     "drop_small": (EXCHANGE, np.empty_like, X, 0.5, 1),
     "drop_blocks": (X.reshape(IMAGES), OUT.reshape(IMAGES), *BLOCKS, 2, "x"),
     "dropout_pointers": (X.ctypes.data, OUT.ctypes.data, N, 2, 2, 0.5, 1, 2, 2.0, 0.0, 0.0, 3),

@@ -29,12 +29,16 @@ def channel_bits(shape: tuple[int, ...], spatial: int, data_format: DataFormat) 
     """
     if data_format not in ("channels_first", "channels_last"):
         raise ValueError(f"data_format: got {data_format!r}; accepted: 'channels_first' or 'channels_last'")
-    axes = ", ".join(("L", "HW", "DHW")[spatial - 1])
-    order = f"C, {axes}" if data_format == "channels_first" else f"{axes}, C"
-    require_rank("x", shape, (spatial + 1, spatial + 2), f"({order}) or (N, {order})")
+    if not 0 < len(shape) - spatial < 3:
+        axes = ", ".join(("L", "HW", "DHW")[spatial - 1])
+        order = f"C, {axes}" if data_format == "channels_first" else f"{axes}, C"
+        require_rank("x", shape, (spatial + 1, spatial + 2), f"({order}) or (N, {order})")
+    bits = [1] * len(shape)
     channel = len(shape) - 1 if data_format == "channels_last" else len(shape) - 1 - spatial
-    batch = 0 if len(shape) == spatial + 2 else None
-    return tuple(n if d in (batch, channel) else 1 for d, n in enumerate(shape))
+    bits[channel] = shape[channel]
+    if len(shape) == spatial + 2:  # a batch
+        bits[0] = shape[0]
+    return tuple(bits)
 
 
 @overload

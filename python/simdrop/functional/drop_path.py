@@ -102,7 +102,7 @@ def drop_path(
     shape = _core.shape_of(x)
     if not shape:
         raise ValueError("x: got shape (); accepted: at least one dimension, that of the samples")
-    bits = tuple(n if d == 0 and mode == "row" else 1 for d, n in enumerate(shape))
+    bits = (shape[0] if mode == "row" else 1,) + (1,) * (len(shape) - 1)
     return draw(
         x,
         p,
