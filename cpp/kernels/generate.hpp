@@ -14,11 +14,10 @@
 #include "format/bits.hpp"
 #include "format/plan.hpp"
 #include "kernels/philox.hpp"
+#include "kernels/tie_queue.hpp"
 
 namespace simdrop {
 namespace {
-
-inline constexpr int kGroupWords = kGroupBlocks * 2;  // 64-bit words
 
 // The generator of one stretch of a mask whose element indices agree above their lowest 34 bits, so
 // that neither the block numbers nor those of the tail words (i / 4) change in their upper words.
@@ -34,20 +33,21 @@ class Generator {
       : plan_(plan),
         planes_(plan.plane_last - plan.plane_first + 1),
         compare_tail_(plan.tail != 0),
-        key_(plan) {
+        key_(plan),
+        ties_(plan, first, key_) {
     for (int k = 0; k < planes_; ++k)
       scalars_[k] = plane_scalars(plan, static_cast<u32>(first >> 39), plan.plane_first + k);
-    tail_scalars_ = plane_scalars(plan, static_cast<u32>(first >> 34), kTailPlane);
   }
 
   // How many calls of step() make a group.
   int steps() const { return steps_of_group(planes_); }
 
-  // Drawing a group leaves room for other work: after each step, and with ties as often again as
-  // they are resolved in pieces. So many words of another group each time make all of them.
-  static int words_between(const Plan& plan) {
+  // Drawing a group leaves room for other work after each step, and where its ties are not left to
+  // the next group, after each piece of those. So many words of another group each time make all of
+  // them.
+  static int words_between(const Plan& plan, bool ties_too) {
     const int steps = steps_of_group(plan.plane_last - plan.plane_first + 1);
-    const int times = steps + (plan.tail != 0 ? kTiePieces : 0);
+    const int times = steps + (ties_too && plan.tail != 0 ? TieQueue<V>::kPieces : 0);
     return times == 0 ? kGroupWords : (kGroupWords + times - 1) / times;
   }
 
@@ -73,93 +73,40 @@ class Generator {
   template <class Between>
   void step(int s, const Between& between) {
     int low = planes_ - 1;  // of the planes of a step the least significant
-    if (drawn<false, 1>(low, s, between)) return;
-    if constexpr (kMost > 2) {
-      if (drawn<false, 2>(low, s, between)) return;
+    if constexpr (kSame<Between, Nothing>) {
+      if (drawn<false, 1>(low, s, between)) return;
+      if constexpr (kMost > 2) {
+        if (drawn<false, 2>(low, s, between)) return;
+      }
     }
     compare_tail_ ? drawn<true, kMost>(low, s, between) : drawn<false, kMost>(low, s, between);
   }
-  // Whether every step draws, and between() is called.
-  bool is_full() const { return vectors_ == kVectors; }
+  // Whether all planes of all vectors are drawn; only then between() may be anything.
+  bool is_full() const { return vectors_ == kVectors && planes_ == kMaskPlanes; }
   void step(int s) { step(s, Nothing{}); }
 
   // All steps are done.
   void finish() {
-    if (!compare_tail_) return;
-    tie_block_ = block_[now_];
-    tie_keep_ = keep_;
-    tie_words_ = static_cast<u32>(vectors_) * kVectorWords;
-    ties_at_ = ties_end_ = 0;
+    if (compare_tail_) ties_.start(static_cast<u32>(vectors_) * kVectorWords, block_[now_], keep_);
   }
 
   // Decides the ties of the group that is finished, about one element in 256 and 24 of a group:
   // whatever is left of them. other_work() is called after each piece.
   template <class Work>
   SIMDROP_INLINE void resolve_ties(const Work& other_work) {
-    while (tie_words_ != 0 || ties_at_ < ties_end_) {
-      resolve_some();
+    while (!ties_.done()) {
+      ties_.resolve_some();
       other_work();
     }
   }
 
-  // The same in pieces, of which kTiePieces are nearly always enough: at first the words that have
-  // ties are listed, then the tail words of so many ties are drawn each time. A piece is nothing
-  // but latency, and that much longer than a step; so the pieces of one group belong between the
-  // steps of the next.
-  SIMDROP_INLINE bool resolves_piece(int piece) const {
-    return compare_tail_ && piece < kTiePieces;
-  }
-  void resolve_some() {
-    if (tie_words_ != 0) {
-      ties_end_ = V::list_ties(tie_, tie_words_, tie_word_, tie_index_);
-      tie_words_ = 0;
-    } else {
-      resolve_batch();
-    }
+  // The same in pieces, of which so many are nearly always enough: between the steps of the next
+  // group.
+  SIMDROP_INLINE void resolve_piece(int piece) {
+    if (compare_tail_ && piece < TieQueue<V>::kPieces) ties_.resolve_some();
   }
 
  private:
-  static constexpr u32 kTieBatch = V::lanes * V::tie_chains;
-  static constexpr u32 kTieCapacity = 2 * kGroupWords + kTieBatch;
-
- public:
-  // one list, and batches for more than all but a twentieth of groups have
-  static constexpr int kTiePieces = 1 + static_cast<int>((32 + kTieBatch - 1) / kTieBatch);
-
- private:
-  // The words with ties wait in a queue. The lowest tie of the first ones is decided, and those
-  // that have more go to the end.
-  SIMDROP_NOINLINE void resolve_batch() {
-    if (ties_end_ > kTieCapacity - kTieBatch) {
-      for (u32 l = ties_at_; l < ties_end_; ++l) {
-        tie_word_[l - ties_at_] = tie_word_[l];
-        tie_index_[l - ties_at_] = tie_index_[l];
-      }
-      ties_end_ -= ties_at_;
-      ties_at_ = 0;
-    }
-    const u32 at = ties_at_;
-    typename V::Ties ties[V::tie_chains];
-    SharedRounds<V> shared[V::tie_chains];
-    u32 left = ties_end_ - at;
-    for (u32 c = 0; c < V::tie_chains; ++c) {
-      const u32 from = at + c * V::lanes;
-      const u32 count = left < V::lanes ? left : V::lanes;
-      left -= count;
-      ties[c] = typename V::Ties(tie_word_ + from, tie_index_ + from, count, tie_block_);
-      shared[c] = SharedRounds<V>(plan_, ties[c].block());
-    }
-    ties_at_ = ties_end_ - at < kTieBatch ? ties_end_ : at + kTieBatch;
-    for (u32 c = 0; c < V::tie_chains; ++c)
-      ties_end_ += ties[c].others(tie_word_ + ties_end_, tie_index_ + ties_end_);
-    Words<V> u[V::tie_chains];
-    draw_planes<V, 1, V::tie_chains>(u, shared, &tail_scalars_, key_, Nothing{});
-    alignas(64) u64 flip[kTieBatch];
-    for (u32 c = 0; c < V::tie_chains; ++c)
-      ties[c].dropped(u[c].w01, u[c].w23, plan_.tail, flip + c * V::lanes);
-    for (u32 l = 0; l < kTieBatch; ++l) tie_keep_[tie_index_[at + l]] ^= flip[l];
-  }
-
   // P planes are drawn together, for kTogether<P> vectors at a time: the most, and less if the
   // number of planes leaves a remainder.
   static constexpr int kMost = V::planes;
@@ -176,16 +123,21 @@ class Generator {
   static_assert((kMost == 2 || kMost == 4) && V::chains % kMost == 0);
   static_assert(kDivides<1> && kDivides<2> && (kMost == 2 || kDivides<4>));
   template <int P>
-  static int chunks(int planes) {
+  static constexpr int chunks(int planes) {
     return P == kMost ? planes / P : planes / P % 2;
   }
   template <int P = 1>
-  static int steps_of_group(int planes) {
+  static constexpr int steps_of_group(int planes) {
     int steps = chunks<P>(planes) * kSteps<P>;
     if constexpr (P < kMost) steps += steps_of_group<2 * P>(planes);
     return steps;
   }
 
+ public:
+  // Words of another group to a step, if all planes are drawn.
+  static constexpr int kFullStepWords = kGroupWords / steps_of_group(kMaskPlanes);
+
+ private:
   // The threshold's bit in plane k.
   bool bit(int k) const { return ((plan_.top >> (kMaskPlanes - 1 - k)) & 1) != 0; }
 
@@ -242,7 +194,7 @@ class Generator {
         const u32 at = static_cast<u32>(v + c) * kVectorWords;
         V::interleave(keep_ + at, ge[c].w01, ge[c].w23);
         if constexpr (kTail)
-          V::interleave(tie_ + at, V::bit_xor(ge[c].w01, gt[c].w01),
+          V::interleave(ties_.bits() + at, V::bit_xor(ge[c].w01, gt[c].w01),
                         V::bit_xor(ge[c].w23, gt[c].w23));
       }
     }
@@ -282,20 +234,13 @@ class Generator {
   int vectors_ = 0;
   u64* keep_ = nullptr;
   PlaneScalars scalars_[kMaskPlanes];
-  PlaneScalars tail_scalars_;
   KeySchedule<V> key_;
   int now_ = 0;
   alignas(64) u64 block_[2][kGroupBlocks];
   SharedRounds<V> shared_[kVectors];
-  Words<V> ge_[kVectors];             // u(i) >= T so far
-  Words<V> gt_[kVectors];             // u(i) > T so far
-  alignas(64) u64 tie_[kGroupWords];  // the ties as bits, where they are not listed yet
-  u32 tie_words_ = 0;
-  u32 ties_at_ = 0, ties_end_ = 0;                // the queue:
-  alignas(64) u64 tie_word_[kTieCapacity];        // ties as bits of a word,
-  alignas(64) u32 tie_index_[kTieCapacity] = {};  // and which word of the group that is,
-  const u64* tie_block_ = nullptr;                // whose blocks
-  u64* tie_keep_ = nullptr;                       // and keep bits these are
+  Words<V> ge_[kVectors];  // u(i) >= T so far
+  Words<V> gt_[kVectors];  // u(i) > T so far
+  TieQueue<V> ties_;
 };
 
 }  // namespace

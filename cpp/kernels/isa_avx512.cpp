@@ -11,9 +11,10 @@ struct Avx512 {
   using Product = __m512i;  // 64-bit products
   using Pair = __m512i;     // two words of each lane
   static constexpr u32 lanes = 8;
-  static constexpr int chains = 4;
-  static constexpr int planes = 4;
-  static constexpr u32 tie_chains = 1;
+  static constexpr int chains = 6;
+  static constexpr int planes = 2;
+  static constexpr u32 tie_chains = 4;
+  static constexpr bool spreads_ties = true;
 
   static Lane splat(u64 w) { return _mm512_set1_epi64(static_cast<long long>(w)); }
   static Lane load(const u64* w) { return _mm512_load_si512(w); }
@@ -57,6 +58,40 @@ struct Avx512 {
     return static_cast<u32>(_mm_popcnt_u32(m));
   }
 
+  // Lists those of at most `lanes` words that have more than one tie, without the lowest.
+  static u32 more_ties(const u64* words, const u32* indices, u32 count, u64* word, u32* index) {
+    const auto m = static_cast<__mmask8>(0xFF >> (lanes - count));
+    const __m512i w = _mm512_maskz_loadu_epi64(m, words);
+    const __m512i others = _mm512_and_si512(w, _mm512_add_epi64(w, _mm512_set1_epi64(-1)));
+    return list(others, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(indices)), word, index);
+  }
+
+  // The same of a whole list, whose end they become, and of those again, if it is like most: no
+  // more words than 32, none with more than three ties. No branch depends on anything else: a wrong
+  // guess costs more than all this.
+  static bool spread_ties(u64* word, u32* index, u32& count) {
+    constexpr int kVectors = 4;
+    if (count > kVectors * lanes) return false;
+    __m512i w[kVectors], more = _mm512_setzero_si512();
+    __m256i at[kVectors];
+    const __m512i number = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7), n = splat(count);
+    for (int v = 0; v < kVectors; ++v) {
+      const __mmask8 m = _mm512_cmplt_epu64_mask(_mm512_add_epi64(number, splat(8 * v)), n);
+      w[v] = without_lowest(_mm512_maskz_loadu_epi64(m, word + 8 * v));
+      at[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(index + 8 * v));
+    }
+    for (int v = 0; v < kVectors; ++v)
+      more = _mm512_or_si512(more, without_lowest(without_lowest(w[v])));
+    if (_mm512_test_epi64_mask(more, more) != 0) return false;
+    for (int v = 0; v < kVectors; ++v) count += list(w[v], at[v], word + count, index + count);
+    for (int v = 0; v < kVectors; ++v)
+      count += list(without_lowest(w[v]), at[v], word + count, index + count);
+    return true;
+  }
+  static __m512i without_lowest(__m512i w) {
+    return _mm512_and_si512(w, _mm512_add_epi64(w, _mm512_set1_epi64(-1)));
+  }
+
   // TieLanes of ties.hpp, in registers
   class Ties {
    public:
@@ -64,14 +99,13 @@ struct Avx512 {
     Ties(const u64* word, const u32* index, u32 count, const u64* block) {
       const auto m = static_cast<__mmask8>(0xFF >> (lanes - count));
       const __m512i w = _mm512_maskz_loadu_epi64(m, word);
-      index_ = _mm256_maskz_loadu_epi32(m, index);
+      const __m256i indices = _mm256_maskz_loadu_epi32(m, index);
       bit_ = _mm512_and_si512(w, _mm512_sub_epi64(_mm512_setzero_si512(), w));
-      others_ = _mm512_xor_si512(w, bit_);
       // the exponent of a power of two as a double is the number of its bit
       const __m512i power = _mm512_castpd_si512(_mm512_cvtepu64_pd(bit_));
       const __m512i number =
           _mm512_sub_epi64(_mm512_srli_epi64(power, 52), _mm512_set1_epi64(1023));
-      const __m512i j = _mm512_cvtepu32_epi64(index_);
+      const __m512i j = _mm512_cvtepu32_epi64(indices);
       i_ = _mm512_add_epi64(_mm512_slli_epi64(j, 6), number);
       const __m512i b = lookup(block, _mm512_srli_epi64(j, 1));
       const __m512i within = _mm512_and_si512(_mm512_srli_epi64(i_, 2), _mm512_set1_epi64(31));
@@ -79,8 +113,6 @@ struct Avx512 {
     }
 
     Lane block() const { return tail_block_; }
-    u32 others(u64* word, u32* index) const { return list(others_, index_, word, index); }
-
     void dropped(Pair w01, Pair w23, u32 tail, u64* flip) const {
       const __mmask8 upper = _mm512_test_epi64_mask(i_, _mm512_set1_epi64(2));
       const __m512i pair = _mm512_mask_mov_epi64(w01, upper, w23);
@@ -105,8 +137,7 @@ struct Avx512 {
       return _mm512_mask_mov_epi64(low, third, sixteen(32));
     }
 
-    __m512i bit_, others_, i_, tail_block_;
-    __m256i index_;
+    __m512i bit_, i_, tail_block_;
   };
 
   template <class T>

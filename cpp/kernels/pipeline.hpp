@@ -6,7 +6,7 @@
 // planes. At p = 0.1, with eight planes and ties, time goes from left to right:
 //
 //   group n + 2   step       step         step         step  ...  step   finish
-//   group n + 1        list       resolve      resolve  ...
+//   group n + 1        ties         ties         ties  ...               (pieces: tie_queue.hpp)
 //   group n          use     use        use        use  ...  use
 //
 // What is done with the bits is a sink (sinks.hpp). The loop reaches it through pointers, a portion
@@ -53,7 +53,7 @@ Sink sink_of(S& sink) {
 
 // Any sink, as the loop sees it.
 struct AnySink {
-  static constexpr bool kBetweenRounds = false;
+  static constexpr bool kBetween = false;
   Sink sink;
   unsigned lead(u64 n) const { return sink.lead(sink.object, n); }
   void words(const u64* w, int n) { sink.words(sink.object, w, n); }
@@ -85,12 +85,15 @@ class Feed {
   void give_all() { give(kGroupWords); }
   void give_partial(unsigned elements) { sink_.partial(ready_[at_], elements); }
 
-  // The next kBetweenRounds words may be used between the rounds of a step instead.
-  bool has_step() const { return end_ - at_ >= kBetweenRounds; }
-  auto between() const { return sink_.between(ready_ + at_); }
-  void skip_step() {
-    at_ += kBetweenRounds;
-    sink_.skip(kBetweenRounds);
+  // The next kWords words may be used between the rounds of a step instead.
+  bool has(int words) const { return end_ - at_ >= words; }
+  template <int kWords>
+  auto between() const {
+    return sink_.template between<kWords>(ready_ + at_);
+  }
+  void skip(int words) {
+    at_ += words;
+    sink_.skip(words);
   }
   const S& sink() const { return sink_; }
 
@@ -120,8 +123,7 @@ template <class V, class S>
 void draw_stretch(const Plan& plan, u64 first, u64 n, S& sink) {
   Generator<V> group(plan, first);
   const int steps = group.steps();
-  const int portion = Generator<V>::words_between(plan);
-  const int in_step = steps == 0 ? 0 : (kGroupWords + steps - 1) / steps;
+  const int in_step = Generator<V>::words_between(plan, false);
   u64 block = first / kBlockElements;
   const u64 end_block = (first + n + kBlockElements - 1) / kBlockElements;
   const unsigned skip = static_cast<unsigned>(first % kBlockElements);
@@ -188,10 +190,11 @@ void draw_stretch(const Plan& plan, u64 first, u64 n, S& sink) {
     begin();
     for (int s = 0; s < steps; ++s) {
       bool used = false;
-      if constexpr (S::kBetweenRounds) {
-        if (in_step <= kBetweenRounds && group.is_full() && feed.has_step()) {
-          group.step(s, feed.between());
-          feed.skip_step();
+      if constexpr (S::kBetween) {
+        constexpr int kWords = Generator<V>::kFullStepWords;
+        if (group.is_full() && feed.has(kWords)) {
+          group.step(s, feed.template between<kWords>());
+          feed.skip(kWords);
           used = true;
         }
       }
@@ -199,14 +202,14 @@ void draw_stretch(const Plan& plan, u64 first, u64 n, S& sink) {
         group.step(s);
         feed.give(in_step);
       }
-      if (group.resolves_piece(s)) group.resolve_some();
+      group.resolve_piece(s);
     }
     group.resolve_ties([] {});
     feed.give_all();
     hand_over();
     finish();
   }
-  group.resolve_ties([&] { feed.give(portion); });
+  group.resolve_ties([&] { feed.give(in_step); });
   feed.give_all();
   hand_over();
   feed.give_all();

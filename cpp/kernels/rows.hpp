@@ -74,7 +74,7 @@ class RowDrawing {
   void draw_stretch() {
     const u64 stretch = (row_start_ + column_) / kStretch;
     Generator<V> group(plan_, row_start_ + column_);
-    const int portion = Generator<V>::words_between(plan_);
+    const int portion = Generator<V>::words_between(plan_, true);
     PieceFeed* used = &feeds_[0];
     PieceFeed* drawn = &feeds_[1];
     PieceFeed* next = &feeds_[2];

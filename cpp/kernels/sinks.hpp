@@ -15,7 +15,7 @@ class DropoutSink {
   static constexpr u64 kWordBytes = 64 * sizeof(T);
 
  public:
-  static constexpr bool kBetweenRounds = true;
+  static constexpr bool kBetween = true;
 
   // `far`: x comes from memory, and is asked for ahead of time.
   DropoutSink(const Operation& operation, const void* x, void* y, bool far)
@@ -54,24 +54,35 @@ class DropoutSink {
     y_ = y;
   }
 
-  // The next words one by one, in any order; skip() goes on behind them. (Nothing is copied but in
-  // registers: what is stored in pieces and loaded as a vector takes a while to arrive.)
+  // The next kWords words, one or two at a time; skip() goes on behind them. (Nothing is copied but
+  // in registers: what is stored in pieces and loaded as a vector takes a while to arrive.)
+  template <int kWords>
   struct Here {
+    static_assert(kWords >= kBetweenRounds && kWords <= 2 * kBetweenRounds);
     Compute compute;
     const u64* w;
     const unsigned char* x;
     unsigned char* y;
-    SIMDROP_INLINE void operator()(int n) const {
-      const u64 offset = static_cast<u64>(n) * kWordBytes;
-      compute.template word<kStream>(w + n, x + offset, y + offset);
+    SIMDROP_INLINE void operator()(int n) const {  // no loop: n becomes a constant too late for one
+      const int k = kWords * n / kBetweenRounds;
+      word(k);
+      if (kWords * (n + 1) / kBetweenRounds > k + 1) word(k + 1);
+    }
+    SIMDROP_INLINE void word(int k) const {
+      const u64 offset = static_cast<u64>(k) * kWordBytes;
+      compute.template word<kStream>(w + k, x + offset, y + offset);
     }
   };
+  template <int kWords>
   struct Between {
     const DropoutSink* sink;
     const u64* w;
-    SIMDROP_INLINE Here here() const { return {sink->compute_, w, sink->x_, sink->y_}; }
+    SIMDROP_INLINE Here<kWords> here() const { return {sink->compute_, w, sink->x_, sink->y_}; }
   };
-  Between between(const u64* w) const { return {this, w}; }
+  template <int kWords>
+  Between<kWords> between(const u64* w) const {
+    return {this, w};
+  }
   void skip(int n) {
     x_ += static_cast<u64>(n) * kWordBytes;
     y_ += static_cast<u64>(n) * kWordBytes;

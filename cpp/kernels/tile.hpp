@@ -177,7 +177,7 @@ class ColumnFeed {
 
 template <class V>
 SIMDROP_NOINLINE void draw_tile(const Plan& plan, const Tile& tile, ColumnFeed* feed = nullptr) {
-  const int portion = Generator<V>::words_between(plan);
+  const int portion = Generator<V>::words_between(plan, true);
   const auto use_some = [&] {
     if (feed != nullptr) feed->give(portion);
   };

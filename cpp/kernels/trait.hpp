@@ -138,6 +138,12 @@ struct Trait : L {
     else
       return list_words<Trait>(words, count, word, index);
   }
+  static constexpr bool spreads_ties = [] {  // has spread_ties and more_ties (tie_queue.hpp)
+    if constexpr (requires { L::spreads_ties; })
+      return L::spreads_ties;
+    else
+      return false;
+  }();
 
   // Elements. `T{}` names their type; `kStream` asks for a store around the caches.
 
@@ -258,12 +264,18 @@ concept Verbs = Leaf<V> && AllElementVerbs<V> &&
                   { V::template fold<true, false>(pair, pair, pair) } -> Gives<decltype(pair)>;
                   requires V::tie_chains >= 1;
                   { V::list_ties(words, u32{}, words, index) } -> Gives<u32>;
+                  requires !V::spreads_ties || requires(u32& count) {
+                    { V::spread_ties(words, index, count) } -> Gives<bool>;
+                    { V::more_ties(words, index, count, words, index) } -> Gives<u32>;
+                  };
+                  requires V::spreads_ties || requires {  // the words that have more
+                    { ties.others(words, index) } -> Gives<u32>;
+                  };
                   {
                     typename V::Ties(words, index, u32{}, words)
-                  } -> Gives<decltype(ties)>;                   // the lowest of `lanes` words
-                  { ties.block() } -> Gives<decltype(lane)>;    // the blocks of their tail words
-                  { ties.others(words, index) } -> Gives<u32>;  // the words that have more
-                  ties.dropped(pair, pair, u32{}, words);       // which of them those words drop
+                  } -> Gives<decltype(ties)>;                 // the lowest of `lanes` words
+                  { ties.block() } -> Gives<decltype(lane)>;  // the blocks of their tail words
+                  ties.dropped(pair, pair, u32{}, words);     // which of them those words drop
                   V::expand(u64{}, bytes);
                   V::stream64(bytes, bytes);
                   V::fence();
