@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +21,21 @@ import psutil
 import simdrop
 from answers import check
 from contestants import ALL_DTYPES, Array, dtype_of, gather
-from limit_cases import BEST, MEMORY_P, QUICK, Bench, Case, Sizes, array, cases, drop, numpy_scaling, scaling
-from machine import ROOT, count_name, usable_cpus
+from limit_cases import (
+    BEST,
+    MEMORY_P,
+    NUMBA_AVX2,
+    QUICK,
+    Bench,
+    Case,
+    Sizes,
+    array,
+    cases,
+    drop,
+    numpy_scaling,
+    scaling,
+)
+from machine import ROOT, count_name, optional, usable_cpus
 from plot_limit import plot_limit
 from report import Result, WrongAnswerError, conduct, progress, read_options, result
 from timing import SETTLE_SECONDS, Spread, Statement, alternate, paired_ratio, pick_fastest, spread
@@ -82,6 +99,44 @@ def sweep_sizes(largest: int) -> list[int]:
 def thread_counts(most: int) -> list[int]:
     """Return the powers of two up to `most`, and `most` itself."""
     return sorted({1 << k for k in range(most.bit_length())} | {most})
+
+
+def clock_rate() -> float | None:
+    """Return the CPU's clock in GHz, by chains of six instructions of one cycle each; None without Numba."""
+    if (numba := optional("numba")) is None:
+        return None
+
+    def turns(state: Any, count: int) -> Any:
+        for _ in range(count):
+            state ^= state << np.uint64(13)
+            state ^= state >> np.uint64(7)
+            state ^= state << np.uint64(17)
+        return state
+
+    scope = {"turns": numba.njit(turns), "state": np.uint64(88172645463325252), "count": 100_000}
+    (samples,) = alternate([Statement("clock", "turns(state, count)", scope)], seconds_each=0.2).values()
+    return 6 * 100_000 / min(samples.seconds) / 1e9
+
+
+def cycles(results: Sequence[Result]) -> Iterator[Result]:
+    """Yield what 4096 elements take in level 2, and their packed mask, in cycles of the clock as it is now."""
+    targets = {"level-2/p=0.1": 1000, "level-2/p=0.5": None, "packed/p=0.1": 750, "packed/p=0.5": None}
+    rates = {r["case"]: r["giga_elements_per_second"] for r in results if r["case"] in targets and not r["skipped"]}
+    clock = clock_rate() if rates else None
+    for case, rate in rates.items():
+        if clock is not None:
+            row, value = "cycles for 4096 elements", spread([4096 / rate * clock])
+            yield result(f"cycles/{case}", value, unit="cycles", target=targets[case], row=row, clock_ghz=clock)
+
+
+def confined_results(options: argparse.Namespace) -> list[Result]:
+    """Measure the cases whose peers are confined to AVX2, in a process of their own."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["--only", "hash32, AVX2", "--seconds", str(options.seconds), "--output-dir", folder]
+        command = [sys.executable, __file__, *words, *["--quick"] * options.quick]
+        subprocess.run(command, env=os.environ | NUMBA_AVX2, check=True, stdout=subprocess.DEVNULL)
+        found: list[Result] = json.loads((Path(folder) / "limit.json").read_text(encoding="utf-8"))["results"]
+        return found
 
 
 def cost_sweep(largest: int, seconds_each: float) -> list[Point]:
@@ -150,7 +205,12 @@ def measure(options: argparse.Namespace, chosen: Sequence[Case]) -> tuple[list[R
     peers = {contestant.name: contestant for contestant in gather(1)[0]}
     bench = Bench(options.threads, QUICK if options.quick else Sizes(), peers)
     check_answers(bench)
-    results = [run_case(case, bench, options.seconds) for case in progress(chosen, lambda case: case.key)]
+    confined = NUMBA_AVX2.items() <= os.environ.items()
+    here = [case for case in chosen if case.confined == confined]
+    results = [run_case(case, bench, options.seconds) for case in progress(here, lambda case: case.key)]
+    results += cycles(results)
+    if any(case.confined for case in chosen) and not confined:
+        results += confined_results(options)
     curves: dict[str, Any] = {"cost": [], "thread_scaling": []}
     if options.only == [""]:
         largest = LARGE if options.large else bench.sizes.memory

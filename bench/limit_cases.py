@@ -16,7 +16,7 @@ import numpy as np
 import simdrop
 from answers import fill
 from contestants import SEED, Array, Contestant, dtype_of
-from machine import optional
+from machine import count_name, optional
 from timing import Statement
 
 MEMORY_P = (0.5, 0.25, 0.75, 0.1, 0.2, 0.3, 0.9)
@@ -25,16 +25,21 @@ BEST = simdrop.available_isas()[0]
 
 @dataclass(frozen=True)
 class Sizes:
-    """Numbers of elements: past the caches, within them, within level 2, of a packed mask, of a short call."""
+    """Numbers of elements: past the caches, within them, within level 2, of a packed mask, of a short call, between."""
 
     memory: int = 64 << 20
+    large: int = 16 << 20
+    small: int = 16 << 10
     cache: int = 1 << 20
     level2: int = 64 << 10
     packed: int = 4 << 20
     call: int = 1 << 10
 
 
-QUICK = Sizes(memory=1 << 20, packed=1 << 20)
+QUICK = Sizes(memory=1 << 20, large=1 << 18, packed=1 << 20)
+
+# What confines Numba to AVX2; it is read as Numba is imported, so such cases have a process of their own.
+NUMBA_AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi,+bmi2,+lzcnt,+popcnt,+f16c"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class Case:
     isa: str = BEST
     threads: int | None = 1
     unit: str = "ratio"
+    confined: bool = False  # both sides to AVX2
 
     @property
     def better(self) -> str:
@@ -262,5 +268,11 @@ def cases() -> Iterator[Case]:
     for place, size in (("memory", "memory"), ("level 2", "level2")):
         for name, peers, target in PEERS:
             yield Case(f"peers/{place}/{name}", "peers, p = 0.1", target, 0.1, peers, size)
+    hash32 = ("Numba murmur32",)
+    for confined, row, isa, target in ((False, "hash32", BEST, 1.05), (True, "hash32, AVX2", "avx2", 0.9)):
+        for size in ("call", "small", "level2", "cache", "large", "memory"):
+            key = f"{row}/{count_name(getattr(Sizes(), size))}"
+            what = "a 32-bit hash in Numba, p = 0.1" + (", both AVX2" if confined else "")
+            yield Case(key, what, target, 0.1, hash32, size, isa=isa, confined=confined)
     for p in (0.5, 0.1):
         yield Case(f"two-threads/p={p:g}", "2 threads against 1 in cache", 1.8, p, "one thread", "cache", threads=2)

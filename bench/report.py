@@ -174,6 +174,8 @@ def dropout_tables(content: dict[str, Any]) -> list[Table]:
 
 def value_name(value: float, unit: str) -> str:
     """Return a measured value with its unit, three digits."""
+    if unit == "cycles":
+        return f"{value:.0f} cycles"
     if unit == "bytes":
         return human_size(int(value))
     for one, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us"), (1e-9, "ns")):
