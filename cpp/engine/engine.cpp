@@ -17,7 +17,7 @@ namespace {
 void contiguous(const Plan& plan, u64 first, DType dtype, const Operation& operation, const u8* x,
                 u8* y, u64 n, int threads) {
   const u64 size = item_size(dtype);
-  const Traffic traffic = traffic_of(n * size, x == y);
+  const Traffic traffic = contiguous_traffic_of(n * size, x == y);
   const DropoutKernel kernel =
       active_table().dropout[static_cast<int>(operation.op)][static_cast<int>(dtype)];
   parallel_ranges(n, kGranule, kWorthwhile, threads, [&](u64 begin, u64 end) {

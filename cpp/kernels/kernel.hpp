@@ -36,9 +36,14 @@ struct Kernels {
       draw_to_sink<V>(plan, first, n, sink_of(sink));
       V::fence();
     } else {
-      DropoutSink<Compute<V, T>, T, false> sink(operation, x, y, asks_ahead(traffic));
-      if constexpr (V::lanes == 8 && kSame<T, float> && kSame<Compute<V, T>, Scale<V, T>>) {
-        if (traffic == Traffic::near) return draw_to<V>(plan, first, n, sink);
+      constexpr bool kOwnLoop =
+          V::lanes == 8 && kSame<T, float> && kSame<Compute<V, T>, Scale<V, T>>;
+      const bool far = asks_ahead(traffic);
+      DropoutSink<Compute<V, T>, T, false> sink(operation, x, y, far,
+                                                far || traffic == Traffic::level3);
+      if constexpr (kOwnLoop) {
+        // where nothing is asked for, one place in the code must read the memory
+        if (traffic != Traffic::far_alone) return draw_to<V>(plan, first, n, sink);
       }
       draw_to_sink<V>(plan, first, n, sink_of(sink));
     }

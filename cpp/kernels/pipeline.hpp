@@ -12,7 +12,7 @@
 // What is done with the bits is a sink (sinks.hpp). The loop reaches it through pointers, a portion
 // at a time, so that an instruction set has one loop and not one for each operation, type and
 // store. The one exception is what nearly all calls do where arithmetic is what costs, float32
-// scaled within the caches: it has a loop of its own, and a word is used after each round of a
+// scaled, with AVX-512: it has a loop of its own, and a word or two are used after each round of a
 // step.
 //
 // Leaf files only: everything here has internal linkage.

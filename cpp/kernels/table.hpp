@@ -9,6 +9,7 @@ namespace simdrop {
 // Where arrays are. It changes how fast a result comes, never the result.
 enum class Traffic : int {
   near = 0,       // in the caches, or so small that it may be
+  level3 = 8,     // the same, beyond level 2: only a loop that can do it evenly asks ahead
   far = 5,        // in memory: what comes next is asked for ahead of time
   around = 7,     // the same, and stores bypass the caches; out of place only
   far_alone = 4,  // the same two where the processor itself follows a stream that pauses

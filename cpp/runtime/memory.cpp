@@ -29,6 +29,12 @@ Traffic traffic_of(u64 bytes, bool in_place, u64 operands) {
   return alone ? Traffic::around_alone : Traffic::around;
 }
 
+Traffic contiguous_traffic_of(u64 bytes, bool in_place) {
+  const Traffic traffic = traffic_of(bytes, in_place);
+  const bool beyond = (in_place ? 1 : 2) * bytes > kLevelTwo;
+  return traffic == Traffic::near && beyond && !alone ? Traffic::level3 : traffic;
+}
+
 void ask_for_large_pages([[maybe_unused]] void* data, [[maybe_unused]] u64 bytes) {
 #if defined(__linux__) && defined(MADV_HUGEPAGE)
   if (bytes < kLargePageBytes) return;

@@ -13,6 +13,8 @@ u64 cache_bytes();
 // them: its lines then need not be read first. A smaller one is likely to be read again while it is
 // in a cache.
 Traffic traffic_of(u64 bytes, bool in_place, u64 operands = 1);
+// The same for one contiguous array that is read.
+Traffic contiguous_traffic_of(u64 bytes, bool in_place);
 
 // Asks for large pages under memory that was just allocated and not yet touched, if it is large.
 // A hint: where the system does not know it, or is told not to follow it, nothing changes.

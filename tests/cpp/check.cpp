@@ -94,9 +94,10 @@ void Checker::dropout_of(const KernelTable& table, DType dtype, const Mask& mask
   ++calls_;
   const std::string what =
       name(table, in_place ? "dropout in place" : "dropout", dtype, mask, places) +
-      (traffic == simdrop::Traffic::near  ? ""
-       : traffic == simdrop::Traffic::far ? " far"
-                                          : " around the caches");
+      (traffic == simdrop::Traffic::near     ? ""
+       : traffic == simdrop::Traffic::level3 ? " in level 3"
+       : traffic == simdrop::Traffic::far    ? " far"
+                                             : " around the caches");
   compare(what, y, expected);
   if (!in_place && bytes != 0)
     expect(what + ": changed its input", std::memcmp(x, input.data(), bytes) == 0);

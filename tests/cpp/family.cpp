@@ -22,8 +22,8 @@ using simdrop::Traffic;
 using std::uint64_t;
 
 constexpr definition::Source kSource{0x0123456789ABCDEF, 42};
-constexpr Traffic kTraffic[] = {Traffic::near, Traffic::far, Traffic::around, Traffic::far_alone,
-                                Traffic::around_alone};
+constexpr Traffic kTraffic[] = {Traffic::near,   Traffic::level3,    Traffic::far,
+                                Traffic::around, Traffic::far_alone, Traffic::around_alone};
 constexpr std::size_t kCapacity = 9000 * 8;
 
 // Finite numbers of either sign; a NaN among two operands may come out with either payload.

@@ -101,7 +101,7 @@ void check_probabilities(Checker& checker, const KernelTable& table, bool quick)
       mask.threshold = threshold;
       for (const DType dtype : kDTypes) {
         checker.dropout(table, dtype, mask, scale_of(threshold), values, true, Traffic::far, {});
-        checker.dropout(table, dtype, mask, 1.0, values, false, Traffic::near, {});  // classic
+        checker.dropout(table, dtype, mask, 1.0, values, false, Traffic::level3, {});  // classic
       }
       for (const bool invert : {false, true}) {
         checker.packed(table, mask, invert, {});
