@@ -8,6 +8,7 @@ Every answer is checked first. Run
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -16,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import simdrop
 from contestants import SEED, Array
-from machine import count_name, optional
+from machine import count_name, extra_memory, optional
+from plot_family import plot_family
 from report import Result, WrongAnswerError, conduct, progress, read_options, result
 from timing import Statement, alternate, paired_ratio
 
@@ -44,7 +46,7 @@ def same(name: str, answer: Array, wanted: Array) -> None:
 
 
 def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
-    """Yield all cases for arrays of about `elements` float32 numbers; results go into arrays that exist."""
+    """Yield all cases for arrays of about `elements` float32 numbers; results go into arrays that exist if they can."""
     rng = np.random.default_rng(SEED)
     rows = max(1, elements // 1024)
     x = rng.standard_normal((rows, 1024)).astype(np.float32)
@@ -89,6 +91,30 @@ def cases(elements: int, torch: Any, threads: int = 1) -> Iterator[Case]:
             return call()
 
         return Case(name, answer.size, ours, numpy, torch, target, given)
+
+    length = math.isqrt(elements)
+    length -= length % 64
+    query, values = rng.standard_normal((2, 1, length, 64)).astype(np.float32)
+
+    def numpy_attention(keep: Array) -> Array:
+        scores = query @ query.swapaxes(-1, -2) * np.float32(1 / 8)
+        powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        return np.asarray((powers / powers.sum(axis=-1, keepdims=True) * (keep * scale)) @ values)
+
+    yield case(
+        "scaled_dot_product_attention",
+        partial(simdrop.scaled_dot_product_attention, query, query, values, 0.1),
+        lambda keep: partial(numpy_attention, keep),
+        shape=None,
+    )
+    inputs = rng.standard_normal((64, length)).astype(np.float32)
+    weight = rng.standard_normal((length, length)).astype(np.float32)
+    yield case(
+        "drop_connect, 64 rows",
+        partial(simdrop.drop_connect, inputs, weight, p=0.1),
+        lambda keep: lambda: inputs @ (weight * (keep * scale)).T,
+        shape=None,
+    )
 
     image, last, time = x.reshape(-1, 4, 16, 16), x.reshape(-1, 16, 16, 4), x.reshape(-1, 8, 128)
     single = x.reshape(-1, 64, 1, 1)
@@ -263,6 +289,8 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
                 continue
             sides = {"simdrop": case.ours, "NumPy": case.numpy, "NumPy, mask given": case.given, "PyTorch": case.torch}
             statements = [Statement(name, call) for name, call in sides.items() if call is not None]
+            extra: dict[str, Any] = {"extra_bytes": extra_memory(case.ours)}
+            extra["numpy_extra_bytes"] = extra_memory(case.numpy)
             samples = alternate(statements, seconds_each=options.seconds)
             ours = samples.pop("simdrop")
             for name, taken in samples.items():
@@ -275,6 +303,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
                         target=case.target if name == "NumPy" else None,
                         reference=name,
                         elements=case.elements,
+                        **extra,
                         giga_elements_per_second=case.elements / ours.spread.median / 1e9,
                     )
                 )
@@ -286,7 +315,7 @@ def main(words: Sequence[str] | None = None) -> int:
     sizes, quick = ("4Ki", "256Ki", "16Mi"), ("64Ki",)
     no_torch = {"action": "store_true", "help": "leave PyTorch out"}
     options = read_options(__doc__, words, sizes=sizes, quick_sizes=quick, seconds=0.5, no_torch=no_torch)
-    return conduct("family", options, lambda out: measure(options))
+    return conduct("family", options, lambda out: measure(options), draw=plot_family)
 
 
 if __name__ == "__main__":

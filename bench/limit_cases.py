@@ -34,6 +34,7 @@ class Sizes:
     level2: int = 64 << 10
     packed: int = 4 << 20
     call: int = 1 << 10
+    one: int = 1
 
 
 QUICK = Sizes(memory=1 << 20, large=1 << 18, packed=1 << 20)
@@ -56,7 +57,8 @@ class Case:
     """One target. `unit` is "ratio" (of speeds), "time ratio" (of times, lower is better) or "G elements/s".
 
     `against` names the reference: "" (none), "scaling", "scaling by a 0-d array", "scaling with all threads",
-    "one thread", an instruction set, or peers, of whom the fastest speaks for all. `size` is a field of `Sizes`.
+    "a call of np.multiply", "one thread", an instruction set, or peers, of whom the fastest speaks for all. `size` is
+    a field of `Sizes`.
     """
 
     key: str
@@ -71,6 +73,7 @@ class Case:
     threads: int | None = 1
     unit: str = "ratio"
     confined: bool = False  # both sides to AVX2
+    way: str = ""  # of CALLS
 
     @property
     def better(self) -> str:
@@ -90,6 +93,8 @@ class Case:
     def build(self, bench: Bench) -> Duel:
         """Return both sides, on arrays of their own."""
         n = getattr(bench.sizes, self.size)
+        if self.way:
+            return whole_calls(n, self.p, self.way)
         if self.view == "packed":
             return Duel(packed(n, self.p), [], n, n // 8)
         x = strided(n, self.view, self.dtype)
@@ -234,6 +239,32 @@ PEERS: tuple[tuple[str, tuple[str, ...], float], ...] = (
 )
 
 
+# Ways to call, whose Python counts where there are few elements, each with NumPy's scaling to the same place.
+IN_PLACE, NEW, INTO = "np.multiply(x, s, out=x)", "np.multiply(x, s)", "np.multiply(x, s, out=y)"
+CALLS = {
+    "in place": ("simdrop.dropout_(x, p, rng=stream)", IN_PLACE),
+    "in place, rng=7": ("simdrop.dropout_(x, p, rng=7)", IN_PLACE),
+    "into another array": ("simdrop.dropout(x, p, rng=stream, out=y)", INTO),
+    "new array": ("simdrop.dropout(x, p, rng=stream)", NEW),
+    "return_drawn=True": ("simdrop.dropout(x, p, rng=stream, return_drawn=True)", NEW),
+    "Mask.apply": ("mask.apply(x, out=y)", INTO),
+    "Mask(shape, p, seed=7)": ("simdrop.Mask(x.shape, p, seed=7)", IN_PLACE),
+}
+
+
+def whole_calls(elements: int, p: float, way: str) -> Duel:
+    """Return a way to call and NumPy's scaling."""
+    x = array(elements)
+    scope = {"np": np, "simdrop": simdrop, "x": x, "y": x.copy(), "s": np.float32(1), "p": p}
+    scope |= {"stream": simdrop.Stream(SEED), "mask": simdrop.Mask(x.shape, p, seed=SEED)}
+    ours, reference = CALLS[way]
+    sides = [
+        Statement("simdrop", ours, scope, lambda: simdrop.use_isa(BEST)),
+        Statement("np.multiply", reference, scope),
+    ]
+    return Duel(sides[:1], sides[1:], elements, 2 * x.nbytes)
+
+
 def cases() -> Iterator[Case]:
     """Yield all targets in the order of the table."""
     for p in MEMORY_P:
@@ -258,7 +289,13 @@ def cases() -> Iterator[Case]:
     for view in ("every second row", "transposed"):
         for p in (0.5, 0.1):
             yield Case(f"strided/{view}/p={p:g}", "strided views", 0.8, p, view=view)
-    for factor, limit, bar in (("np.float32", "scaling", 1.5), ("0-d array", "scaling by a 0-d array", None)):
+    for name in CALLS:
+        for size, elements in (("call", "1 Ki"), ("one", "1")):
+            known: Any = {"against": "a call of np.multiply", "size": size, "threads": None, "unit": "time ratio"}
+            yield Case(
+                f"call/{name}/{elements}", "whole calls", 1.15 if size == "call" else None, 0.1, way=name, **known
+            )
+    for factor, limit, bar in (("np.float32", "scaling", 1.15), ("0-d array", "scaling by a 0-d array", None)):
         key, row = f"call/{factor} factor", "1 Ki, whole call"
         yield Case(key, row, bar, 0.1, limit, "call", threads=None, unit="time ratio")
     for p in (0.5, 0.1):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from machine import ROOT
+from plot_family import plot_family
 from plot_frameworks import plot_jax, plot_torch
 from plot_limit import plot_limit
 from plot_windows import plot_views, plot_windows
@@ -17,6 +18,7 @@ PLOTS = {
     "limit": plot_limit,
     "torch": plot_torch,
     "jax": plot_jax,
+    "family": plot_family,
     "views": plot_views,
     "windows": plot_windows,
 }

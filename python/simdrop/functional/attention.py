@@ -162,9 +162,12 @@ class AttentionDrawn(Drawn):
         weights = _softmax(_scores(q, k, self.scale, attn_mask, self.is_causal))
         dropped = self.mask.apply(weights, threads=threads)
         grad_v = np.swapaxes(dropped, -1, -2) @ grad
+        del dropped  # arrays of (queries, keys) are what the memory goes to
         grad_weights = np.ascontiguousarray(grad @ np.swapaxes(v, -1, -2))
         self.mask.apply_(grad_weights, threads=threads)
-        grad_scores = weights * (grad_weights - (weights * grad_weights).sum(axis=-1, keepdims=True))
+        grad_scores = grad_weights
+        grad_scores -= (weights * grad_weights).sum(axis=-1, keepdims=True)
+        grad_scores *= weights
         grad_scores *= grad_scores.dtype.type(self.scale)
         grad_q, grad_k, grad_v = (
             gradient.astype(q.dtype, copy=False)
@@ -256,34 +259,42 @@ def scaled_dot_product_attention(
     q, k, v = _inputs(q, k, v)
     factor = 1 / math.sqrt(q.shape[-1]) if scale is None else float(scale)
     weights = _softmax(_scores(q, k, factor, attn_mask, is_causal))
-    dropped, drawn = attention_dropout(weights, p, rng=rng, training=training, return_drawn=True, threads=threads)
+    dropped, drawn = attention_dropout(
+        weights, p, rng=rng, out=weights, training=training, return_drawn=True, threads=threads
+    )
     y = (dropped @ v).astype(q.dtype, copy=False)
     return (y, AttentionDrawn(drawn.mask, scale=factor, is_causal=bool(is_causal))) if return_drawn else y
 
 
 def _scores(q: Array, k: Array, scale: float, attn_mask: ArrayLike | None, is_causal: bool) -> Array:
-    scores = (q @ np.swapaxes(k, -1, -2)) * q.dtype.type(scale)
+    scores: Array = np.asarray(q @ np.swapaxes(k, -1, -2))
+    scores *= q.dtype.type(scale)  # in place as all that follows: this is the one large array
     lowest = scores.dtype.type(-np.inf)
     if is_causal:
-        scores = np.where(np.tri(*scores.shape[-2:], dtype=np.bool_), scores, lowest)
+        np.copyto(scores, lowest, where=~np.tri(*scores.shape[-2:], dtype=np.bool_))
     if attn_mask is None:
-        return np.asarray(scores)
+        return scores
     attn_mask = as_ndarray("attn_mask", attn_mask)
     if attn_mask.dtype != np.bool_:
         attn_mask = as_floats("attn_mask", attn_mask)
     _require_broadcast("attn_mask", attn_mask.shape, scores.shape)
     if attn_mask.dtype == np.bool_:
-        return np.asarray(np.where(attn_mask, scores, lowest))
-    return np.asarray(scores + attn_mask.astype(scores.dtype))
+        np.copyto(scores, lowest, where=~attn_mask)
+    else:
+        scores += attn_mask.astype(scores.dtype)
+    return scores
 
 
 def _softmax(scores: Array) -> Array:
+    """Return the softmax along the last dimension, in the memory of `scores`."""
     if scores.shape[-1] == 0:
         return scores
     highest = scores.max(axis=-1, keepdims=True)
-    powers = np.exp(scores - np.where(np.isinf(highest), 0, highest).astype(scores.dtype))
-    total = powers.sum(axis=-1, keepdims=True)
-    return np.asarray(powers / np.where(total == 0, 1, total).astype(scores.dtype))
+    scores -= np.where(np.isinf(highest), 0, highest).astype(scores.dtype)
+    np.exp(scores, out=scores)
+    total = scores.sum(axis=-1, keepdims=True)
+    scores /= np.where(total == 0, 1, total).astype(scores.dtype)
+    return scores
 
 
 def _require_broadcast(name: str, shape: tuple[int, ...], target: tuple[int, ...]) -> None:
