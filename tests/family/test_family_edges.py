@@ -262,3 +262,31 @@ def test_fused_is_its_definition(isa: str, dtype: str) -> None:
             same_residual = target if same_x is x else residual
             simdrop.bias_dropout_add(same_x, given, same_residual, 0.3, rng=SEED, out=target)
             assert_same_bits(target, narrow, "into an input")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+def test_rows_of_an_embedding_lie_anywhere(dtype: str) -> None:
+    """Rows and columns with gaps and backwards, a word that stands twice, on one thread and two: as dense ones."""
+    whole = np.arange(1, 1 + 20 * 70, dtype=dtype).reshape(20, 70)
+    words = np.array([[0, 9, 3], [3, 3, 1]], np.uint8)
+    for weight in (whole[::2], whole[:10, ::-1], whole.T[:10]):
+        for threads in (1, 2):
+            y, drawn = simdrop.embedding_dropout(words, weight, 0.3, rng=5, return_drawn=True, threads=threads)
+            kept = drawn.mask.keep()
+            exact = weight[words].astype(np.float64 if dtype == "float64" else np.float32)
+            wanted = np.where(kept[words][..., None], exact * exact.dtype.type(drawn.scale), 0)
+            np.testing.assert_array_equal(y, wanted.astype(dtype))
+            total = np.zeros_like(np.ascontiguousarray(weight))
+            np.add.at(total, words, (wanted != 0) * np.asarray(drawn.scale, dtype))
+            np.testing.assert_array_equal(drawn.backward(np.ones_like(y), words, threads=threads), total)
+
+
+def test_patches_of_an_array_with_gaps() -> None:
+    """Tokens of a slice, which is no list of rows, and of arrays without elements."""
+    x = np.arange(3 * 20 * 4.0).reshape(3, 20, 4)[:, ::2]
+    for ordered in (True, False):
+        y, drawn = simdrop.patch_dropout(x, 0.5, rng=2, ordered=ordered, return_drawn=True)
+        np.testing.assert_array_equal(y, np.take_along_axis(x, drawn.indices()[..., None], axis=1))
+        np.testing.assert_array_equal(y, simdrop.patch_dropout(x.copy(), 0.5, rng=2, ordered=ordered))
+    assert simdrop.patch_dropout(np.empty((0, 5, 2)), 0.5, rng=1).shape == (0, 3, 2)
+    assert simdrop.patch_dropout(np.empty((2, 5, 0)), 0.5, rng=1).shape == (2, 3, 0)
