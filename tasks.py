@@ -400,11 +400,11 @@ def dieharder() -> None:
 
 @task
 def testu01() -> None:
-    """Give the bits of masks to TestU01's BigCrush, hours of it; TESTU01 says where that is installed."""
+    """Go on giving the bits of masks to TestU01's BigCrush, hours of it; TESTU01 says where that is installed."""
     folder = os.environ.get("TESTU01")
     if not folder:
         raise SkippedError("TESTU01 names no folder")
-    run(sys.executable, "tests/release/run_testu01.py", folder, BUILD / "testu01.tsv", "BigCrush", "elements")
+    run(sys.executable, "tests/release/run_testu01.py", folder, "docs/testu01.tsv", "BigCrush", "elements")
 
 
 def main(names: list[str]) -> int:

@@ -211,9 +211,14 @@ std::size_t best_axis(const Loop& loop) {
 
 void strided(const Plan& plan, const Operation& operation, DType dtype, const Walk& walk, u64 n,
              int threads) {
-  if (in_memory_order(plan, operation, dtype, walk, n, threads)) return;
   const Call call{plan, operation, dtype, walk, n, threads};
   const std::size_t axis = best_axis(walk.loop);
+  // From memory, long columns are walked while the next are drawn: 0.8 of scaling instead of 0.45
+  // (8192 x 8192, transposed).
+  const bool far_columns = axis != walk.loop.shape.size() - 1 && call.far() &&
+                           walk.loop.shape[axis] >= static_cast<i64>(kFewestTileRows) &&
+                           walk.loop.shape.back() >= static_cast<i64>(kTileColumns);
+  if (!far_columns && in_memory_order(plan, operation, dtype, walk, n, threads)) return;
   if (axis != walk.loop.shape.size() - 1) return along_columns(call, axis);
   const i64 item = static_cast<i64>(item_size(dtype));
   const Steps& step = walk.loop.steps.back();

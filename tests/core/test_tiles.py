@@ -80,3 +80,16 @@ def test_unusual_views(isa: str, view, why: str) -> None:  # type: ignore[no-unt
     view(want)[...] = expected(view(base), mask)
     mask.apply_(view(base))
     assert base.tobytes() == want.tobytes()  # also what lies between the elements
+
+
+def test_arrays_beyond_every_cache() -> None:
+    """From memory columns are walked: 142 MiB are more than any cache is taken to hold."""
+    base = np.arange(1.0, 1 + 4111 * 4523).reshape(4111, 4523)
+    memory = base.copy()
+    for view, source in ((memory.T, base.T), (memory[::-1, ::-1].T, base[::-1, ::-1].T)):
+        mask = simdrop.Mask(view.shape, 0.3, seed=5, offset=3)
+        want = np.where(mask.keep(), source * mask.scale, 0.0)
+        for threads in (1, 2):
+            view[...] = source
+            mask.apply_(view, threads=threads)
+            np.testing.assert_array_equal(view, want)
