@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -173,26 +172,7 @@ def measure(options: argparse.Namespace) -> tuple[list[Result], dict[str, Any]]:
             results += work[name]()
     finally:
         switch.stock()
-    return with_those_kept(results, curves, options)
-
-
-def with_those_kept(
-    results: list[Result], more: dict[str, Any], options: argparse.Namespace
-) -> tuple[list[Result], dict[str, Any]]:
-    """Return what was measured together with what is kept of the result file."""
-    path = options.output_dir / "torch.json"
-    if options.keep and path.exists():
-        before = json.loads(path.read_text())
-        new = {r["case"] for r in results}
-        results = [r for r in before["results"] if r["case"] not in new] + results
-        more = {"training": before["training"], **more}
-    order = ("forward", "forward+backward", "evaluation", "step", "saved", "attention", "attention peak")
-
-    def place(r: Result) -> tuple[int, str, float]:
-        first = r["case"].partition("/")[0]
-        return order.index(first) if first in order else len(order), r.get("dtype", ""), r.get("elements", 0)
-
-    return sorted(results, key=place), {"training": {}, **more, "isa": simdrop.active_isa()}
+    return results, {"training": {}, **curves, "isa": simdrop.active_isa()}
 
 
 def draw(content: dict[str, Any], folder: Path) -> list[Path]:
@@ -205,8 +185,7 @@ def draw(content: dict[str, Any], folder: Path) -> list[Path]:
 def main(words: Sequence[str] | None = None) -> int:
     """Run the benchmark; the exit code is 1 when a side gave a wrong answer."""
     quick = ("1Ki", "64Ki")
-    keep = {"action": "store_true", "help": "keep what the result file has of other cases"}
-    options = read_options(__doc__, words, sizes=SIZES, quick_sizes=quick, seconds=1, threads=usable_cpus(), keep=keep)
+    options = read_options(__doc__, words, sizes=SIZES, quick_sizes=quick, seconds=1, threads=usable_cpus())
     return conduct(
         "torch",
         options,

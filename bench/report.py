@@ -65,6 +65,7 @@ def read_options(
     add("--threads", type=int, default=threads, help="threads for those who can use them")
     if seconds is not None:
         add("--only", nargs="+", metavar="WORD", default=[""], help="only what has one of these words in its name")
+        add("--keep", action="store_true", help="keep what the result file has beside what is measured now")
         add("--seconds", type=float, help=f"time for each contestant in each case ({seconds:g}, or 0.02 when quick)")
     add("--output-dir", type=Path, default=ROOT / "bench" / "results", help="folder for the results")
     for name, settings in more.items():
@@ -125,15 +126,27 @@ def conduct(
         return 1
     asked = {key: value for key, value in vars(options).items() if key in ASKED}
     content = {"schema": SCHEMA, "kind": kind, "options": asked, "machine": machine, **more, "results": results}
+    path = options.output_dir / f"{name or kind}.json"
+    if getattr(options, "keep", False) and path.exists():
+        content = with_those_kept(json.loads(path.read_text(encoding="utf-8")), content)
     for table in tables(content):
         out.print(table)
     if options.quick:
         out.print("[yellow]quick: small arrays and short samples; the figures mean nothing[/yellow]")
-    path = options.output_dir / f"{name or kind}.json"
     write_json(path, content)
     for written in (path, *draw(content, options.output_dir)):
         out.print(f"wrote {written}")
     return 0
+
+
+def with_those_kept(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """Return what was measured before and now, the latter where there are both, in the order of the former."""
+    if before["machine"]["cpu_model"] != now["machine"]["cpu_model"]:
+        raise SystemExit("--keep: the result file is another machine's")
+    new = {(r["case"], r["contestant"]): r for r in now["results"]}
+    results = [new.pop((r["case"], r["contestant"]), r) for r in before["results"]]
+    fields = {name: value or before.get(name) for name, value in now.items()}
+    return {**before, **fields, "options": before["options"], "results": [*results, *new.values()]}
 
 
 ASKED = ("quick", "sizes", "p", "dtypes", "threads", "seconds")  # what a result file says of the options

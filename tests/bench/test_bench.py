@@ -315,3 +315,18 @@ def test_threads_runs_at_a_tiny_size_and_writes_its_cases(tmp_path: Path) -> Non
     assert any("spinning" in name for name in content["cases"])
     for case in content["cases"].values():
         assert 0 < case["default"]["median"] <= case["default"]["p99"]
+
+
+def test_some_cases_again_keep_the_others() -> None:
+    def content(model: str, results: dict[str, float], **more: Any) -> dict[str, Any]:
+        found = [report.result(case, timing.spread([value])) for case, value in results.items()]
+        return {"machine": {"cpu_model": model}, "options": {"seconds": len(found)}, **more, "results": found}
+
+    before = content("26/2/1", {"a": 1.0, "b": 2.0}, cost=[1])
+    merged = report.with_those_kept(before, content("26/2/1", {"c": 5.0, "b": 3.0}, cost=[]))
+    medians = {r["case"]: r["measure"]["median"] for r in merged["results"]}
+    assert medians == {"a": 1.0, "b": 3.0, "c": 5.0}
+    assert list(medians) == ["a", "b", "c"]
+    assert merged["cost"] == [1]
+    with pytest.raises(SystemExit, match="another machine"):
+        report.with_those_kept(before, content("25/17/1", {"b": 3.0}))
