@@ -100,7 +100,7 @@ class Case:
         x = strided(n, self.view, self.dtype)
         out = array(n) if self.view == "into another array" else None
         threads = bench.threads if self.against == "scaling with all threads" else self.threads
-        ours = [drop(x, self.p, threads, self.isa, out)]
+        ours = [own_scaling(x)] if self.view == "scaling" else [drop(x, self.p, threads, self.isa, out)]
         return Duel(ours, self.references(bench, x, out), n, 2 * x.nbytes)
 
     def references(self, bench: Bench, x: Array, out: Array | None) -> list[Statement]:
@@ -159,6 +159,16 @@ def drop(
     rest += "" if threads is None else f", threads={threads}"
     label = name or f"simdrop {isa}" + ("" if threads in (None, 1) else f", {threads} threads")
     return Statement(label, f"{target}, {p}, rng=stream{rest})", scope, before=lambda: simdrop.use_isa(isa))
+
+
+def own_scaling(x: Array) -> Statement:
+    """Return simdrop's classic inference: its loop over memory, lines asked for ahead, and nothing drawn.
+
+    The factor is 1 - 1e-7, so that values stay as long as they are needed.
+    """
+    scope = {"x": x, "dropout": simdrop.dropout}
+    run = "dropout(x, 1e-7, training=False, scaling='classic', out=x, threads=1)"
+    return Statement(f"simdrop {BEST}, scaling", run, scope, before=lambda: simdrop.use_isa(BEST))
 
 
 def packed(elements: int, p: float) -> list[Statement]:
@@ -289,6 +299,9 @@ def cases() -> Iterator[Case]:
     for view in ("every second row", "transposed"):
         for p in (0.5, 0.1):
             yield Case(f"strided/{view}/p={p:g}", "strided views", 0.8, p, view=view)
+    for size in ("level2", "cache", "large", "memory"):
+        key, row = f"own scaling/{count_name(getattr(Sizes(), size))}", "scaling by simdrop: what a loop reaches"
+        yield Case(key, row, None, 1e-7, size=size, view="scaling")
     for name in CALLS:
         for size, elements in (("call", "1 Ki"), ("one", "1")):
             known: Any = {"against": "a call of np.multiply", "size": size, "threads": None, "unit": "time ratio"}
