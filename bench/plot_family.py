@@ -25,5 +25,5 @@ def plot_family(content: dict[str, Any], folder: Path) -> list[Path]:
     panel.set_yticks(range(len(names)), [name.removesuffix(", mask given to NumPy") for name in names])
     panel.invert_yaxis()
     panel.set_xlabel("speed, of the obvious NumPy expression")
-    panel.legend(loc="lower right")
+    panel.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
     return [finish(figure, "The family, float32, one thread", content, folder / "family.png")]
