@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import simdrop
 import simdrop.keras as sk
-from keras.layers import Dense
+from keras_classifier import classifier, data
 from simdrop._formulas import selu_values
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -100,21 +100,6 @@ def test_the_generator_is_left_as_keras_leaves_it() -> None:
     np.testing.assert_array_equal(layer.seed_generator.state.value, own.state.value)
     own.next()
     np.testing.assert_array_equal(scope.get_current_value(layer.seed_generator.state), own.state.value)
-
-
-def classifier(dropout: Any) -> Any:
-    keras.utils.set_random_seed(1)
-    model = keras.Sequential(
-        [keras.Input((20,)), Dense(64, activation="relu"), dropout, Dense(10, activation="softmax", name="out")]
-    )
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-def data() -> tuple[Any, Any]:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(256, 20)).astype(np.float32)
-    return x, x[:, :10].argmax(1)
 
 
 def test_a_compiled_call_has_the_same_mask() -> None:

@@ -24,6 +24,7 @@ import simdrop.keras as sk  # noqa: E402
 import simdrop.torch as st  # noqa: E402
 import torch  # noqa: E402
 from keras.layers import Dense  # noqa: E402
+from keras_classifier import classifier, data  # noqa: E402
 from simdrop._formulas import selu_values  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -123,21 +124,6 @@ def test_normal_noise(dtype: Any) -> None:
         else:
             assert torch.equal(gradient, torch.ones_like(x))
         assert torch.equal(layer(x), x)
-
-
-def classifier(dropout: Any) -> Any:
-    keras.utils.set_random_seed(1)
-    model = keras.Sequential(
-        [keras.Input((20,)), Dense(64, activation="relu"), dropout, Dense(10, activation="softmax", name="out")]
-    )
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
-
-
-def data() -> tuple[Any, Any]:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(256, 20)).astype(np.float32)
-    return x, x[:, :10].argmax(1)
 
 
 def test_a_model_trains_and_a_seed_repeats_it() -> None:
