@@ -19,6 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 BUILD = ROOT / "build"
+HARNESS = Path("tests") / "cpp" / "kernel_harness"  # in a folder that cpp() returns
 
 
 class SkippedError(Exception):
@@ -141,8 +142,7 @@ def cpp_debug() -> None:
     folder = cpp("debug", kind="Debug")
     need("qemu-x86_64")
     # An AVX instruction outside its leaf file would die here of SIGILL.
-    program = folder / "tests" / "cpp" / "kernel_harness"
-    run("qemu-x86_64", "-cpu", "Nehalem", program, "--quick", "--once", "--expect", "scalar")
+    run("qemu-x86_64", "-cpu", "Nehalem", folder / HARNESS, "--quick", "--once", "--expect", "scalar")
 
 
 @task
@@ -164,19 +164,28 @@ def cpp_aarch64() -> None:
         f"-DCMAKE_CROSSCOMPILING_EMULATOR={emulator}",
         "-DSIMDROP_EXPECT=neon,scalar",
     )
-    here = cpp("release")
-    program = Path("tests") / "cpp" / "kernel_harness"
-    ours = digests(str(here / program))
-    theirs = digests(*emulator.split(";"), str(arm / program))
-    print("digests:", ours, theirs)
-    if len(ours) != 1 or ours != theirs:
+    compare_digests(*emulator.split(";"), str(arm / HARNESS))
+
+
+@task
+def cpp_wasm() -> None:
+    """Do the same for WebAssembly, with Emscripten (Debian's packages have one) and Node.js."""
+    need("em++", "em-config", "node")
+    root = subprocess.run(["em-config", "EMSCRIPTEN_ROOT"], capture_output=True, text=True, check=True).stdout.strip()
+    toolchain = Path(root) / "cmake" / "Modules" / "Platform" / "Emscripten.cmake"
+    folder = cpp("wasm", f"-DCMAKE_TOOLCHAIN_FILE={toolchain}", "-DSIMDROP_EXPECT=scalar", tests="kernels")
+    compare_digests("node", str(folder / HARNESS.with_suffix(".js")))
+
+
+def compare_digests(*theirs: str) -> None:
+    """Run the kernel harness of another machine, and this machine's: all instruction sets have one fingerprint."""
+    found: list[set[str]] = []
+    for command in ((str(cpp("release") / HARNESS),), theirs):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        found.append(set(re.findall(r"digest ([0-9a-f]{16})", done.stdout)))
+    print("digests:", *found)
+    if len(found[0]) != 1 or found[0] != found[1]:
         raise subprocess.CalledProcessError(1, "comparison of the digests")
-
-
-def digests(*command: str) -> set[str]:
-    """Run the kernel harness and return the fingerprints it prints, one for all instruction sets."""
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    return set(re.findall(r"digest ([0-9a-f]{16})", done.stdout))
 
 
 @task

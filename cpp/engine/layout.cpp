@@ -35,7 +35,7 @@ bool sizes_are_sound(const View& view) {
 
 Extent extent(const View& view) {
   const auto start = reinterpret_cast<std::uintptr_t>(view.data);
-  Extent e{start, start + item_size(view.dtype)};
+  Extent e{start, start + static_cast<std::uintptr_t>(item_size(view.dtype))};
   for (std::size_t d = 0; d < view.shape.size(); ++d) {
     const i64 reach = (view.shape[d] - 1) * view.strides[d];
     (reach < 0 ? e.low : e.high) += static_cast<std::uintptr_t>(reach);

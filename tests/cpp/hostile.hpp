@@ -26,6 +26,9 @@ inline constexpr Environment kEnvironments[] = {0u << 22,
                                                 0x1080000 | 1u << 22,
                                                 0x1080000 | 2u << 22,
                                                 0x3080000 | 3u << 22};
+#elif defined(__wasm__)
+using Environment = int;
+inline constexpr Environment kEnvironments[] = {0};  // there is but one
 #else
 using Environment = std::uint32_t;
 // The four rounding modes, with and without flushing to zero and denormals as zero.

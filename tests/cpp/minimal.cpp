@@ -39,12 +39,9 @@ struct Minimal {
   }
   static Floats widen(float, const unsigned char* p) { return at<Floats>(p); }
   static Doubles widen(double, const unsigned char* p) { return at<Doubles>(p); }
-  template <bool kStream>
-  static void narrow(float, unsigned char* p, Floats f) {
-    __builtin_memcpy(p, &f, sizeof(f));
-  }
-  template <bool kStream>
-  static void narrow(double, unsigned char* p, Doubles f) {
+  template <bool kStream, class T, class F>
+    requires(sizeof(T) == sizeof(F{}[0]))
+  static void narrow(T, unsigned char* p, F f) {
     __builtin_memcpy(p, &f, sizeof(f));
   }
   static Floats choose(u64 w, int v, Floats a, Floats b) { return lanes_of(w >> 4 * v, a, b); }
