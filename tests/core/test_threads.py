@@ -233,7 +233,7 @@ def test_the_usual_environment_variable_governs_the_count() -> None:
 
 
 LIMITED = """
-import resource, sys
+import ctypes, resource, sys
 import numpy as np, simdrop
 
 def limit(spare):
@@ -265,17 +265,16 @@ def attempt():
 attempt()
 x[:] = 1
 limit(0)
-held = []
-size = 1 << 20
-while size >= 4096:  # nothing is left that an allocator could give
-    try:
-        held.append(bytearray(size))
-    except MemoryError:
-        size //= 2
+# Nothing is left that malloc could give, of any size (it keeps what was freed by size). Not by way of Python's objects,
+# whose memory is not malloc's in all builds.
+malloc = ctypes.CDLL(None).malloc
+malloc.argtypes, malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+for size in (*(1 << k for k in range(20, 12, -1)), *range(4096, 0, -16)):
+    while malloc(size):
+        pass
 try:
     attempt()
 except MemoryError:
-    del held
     resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     print("refused", bool((x == 1).all()))
 """

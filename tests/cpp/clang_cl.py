@@ -39,7 +39,7 @@ def instructions(clang: str, source: Path, *flags: str) -> dict[str, set[str]]:
             clang, "--driver-mode=cl", "--target=x86_64-pc-windows-msvc", "/O2", "/std:c++20", "/W4", "/WX",
             "-Werror=unknown-argument", "/clang:-ffreestanding", "-imsvc", folder, *flags,
         ]  # fmt: skip
-        subprocess.run([*command, "/c", str(source), "/clang:-S", f"/clang:-o{assembly}"], check=True)
+        subprocess.run([*command, str(source), "/clang:-S", f"/clang:-o{assembly}"], check=True)
         words = re.findall(r"^\t([a-z]\w*)", assembly.read_text(), re.MULTILINE)
     assert len(words) > 3, "no instructions"
     kinds = {"fused": FUSED, "unasked": UNASKED}
