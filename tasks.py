@@ -70,7 +70,7 @@ def sources() -> list[str]:
 
 @task
 def lint() -> None:
-    """Check style, spelling and workflows: ruff, clang-format, codespell, zizmor."""
+    """Check style, spelling and workflows: ruff, clang-format, codespell, zizmor, actionlint."""
     need("ruff", "clang-format", "codespell")
     run("ruff", "check", ".")
     run("ruff", "format", "--check", ".")
@@ -78,6 +78,10 @@ def lint() -> None:
     run("codespell")
     need("zizmor")
     run("zizmor", "--offline", "--quiet", ".github/workflows")
+    if shutil.which("actionlint", path=search_path()) is None:  # a program in Go, which no Python package has
+        print("SKIPPED: actionlint, because it was not found")
+    else:
+        run("actionlint")
 
 
 @task
