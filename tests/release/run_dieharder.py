@@ -6,11 +6,12 @@ is expected to be called weak; a failure is a p-value below 1e-6.
 
 from __future__ import annotations
 
-import subprocess
+import itertools
 import sys
 from pathlib import Path
 
 import simdrop
+from feeding import feed
 
 # 0-4, 8-13, 15-17: Diehard; 100-102: monobit, runs and serial tests of the NIST suite; 202-209: by dieharder's authors.
 # Left out: 5-7 and 14, which the authors call suspect, and 200, 201 and 203, which take longest.
@@ -21,17 +22,9 @@ SEED = 20_240_601
 
 def run(test: int, stream: int) -> str:
     """One test on a stream of its own, as much of it as the test reads."""
-    command = ["dieharder", "-g", "200", "-d", str(test)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        words = simdrop.Stream(SEED, stream * 2**32)
-        try:
-            while True:
-                process.stdin.write(simdrop.random_bits(WORDS, rng=words).tobytes())
-        except BrokenPipeError:
-            pass
-        return process.stdout.read().decode()
+    words = simdrop.Stream(SEED, stream * 2**32)
+    pieces = (simdrop.random_bits(WORDS, rng=words).tobytes() for _ in itertools.count())
+    return feed(["dieharder", "-g", "200", "-d", str(test)], pieces)[1]
 
 
 def main(report: Path) -> int:

@@ -8,30 +8,20 @@ more than one piece is ever in memory. What it prints goes to REPORT. A "FAIL" f
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import simdrop
-
-sys.path.insert(0, str(Path(__file__).parent))
+from feeding import feed
 from run_testu01 import elements
 
 
-def main(program: Path, report: Path, length: str) -> int:
+def main(program: str, report: Path, length: str) -> int:
     simdrop.set_num_threads(1)
-    command = [str(program), "stdin32", "-multithreaded", "-tlmax", length]
-    with report.open("wb") as out, subprocess.Popen(command, stdin=subprocess.PIPE, stdout=out) as process:
-        assert process.stdin is not None
-        try:
-            for words in elements(0):
-                process.stdin.write(words)
-        except BrokenPipeError:
-            pass
-    text = report.read_text()
-    print(text)
-    return 1 if process.returncode or "FAIL" in text else 0
+    status, output = feed([program, "stdin32", "-multithreaded", "-tlmax", length], elements(0), report)
+    print(output)
+    return 1 if status or "FAIL" in output else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]))
+    sys.exit(main(sys.argv[1], Path(sys.argv[2]), sys.argv[3]))

@@ -28,6 +28,7 @@ from typing import TypeAlias
 
 import numpy as np
 import simdrop
+from feeding import feed
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
@@ -94,18 +95,10 @@ def build(folder: Path, program: Path) -> None:
 def run(program: Path, battery: str, order: str, number: int) -> list[str]:
     """One test, on as much of its words as it reads; its lines with the order in front and the seconds at the end."""
     start = time.monotonic()
-    command = [str(program), battery, str(number)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            for words in ORDERS[order](number):
-                process.stdin.write(words)
-        except BrokenPipeError:
-            pass
-        found = [line for line in process.stdout.read().decode().splitlines() if line.startswith("P\t")]
-    if process.returncode or not found:
-        raise SystemExit(f"test {number} of {battery} ended with {process.returncode} and {len(found)} p-values")
+    status, output = feed([str(program), battery, str(number)], ORDERS[order](number))
+    found = [line for line in output.splitlines() if line.startswith("P\t")]
+    if status or not found:
+        raise SystemExit(f"test {number} of {battery} ended with {status} and {len(found)} p-values")
     seconds = time.monotonic() - start
     return [f"{order}\t{line[2:]}\t{seconds:.0f}" for line in found]
 
