@@ -21,21 +21,25 @@ class Stream {
   u64 seed() const { return seed_.load(std::memory_order_relaxed); }
   StreamNumber number() const {
     const u64 value = next_.load();
-    return {value, value == 0 && !may_be_zero_.load()};
+    if (value != 0 || may_be_zero_.load()) return {value, false};
+    // Either all are used up, or another thread has taken the first number between the two loads.
+    // It did so before it wrote may_be_zero_, so that a second look sees the number that follows.
+    const u64 now = next_.load();
+    return {now, now == 0};
   }
 
   // Takes `count` numbers that no other thread gets, and returns the first of them. Throws
   // std::overflow_error, and takes none, when fewer are left.
   u64 take(u64 count = 1) {
-    u64 from = next_.load();
+    StreamNumber from;
     do {
-      const bool used_up = from == 0 && !may_be_zero_.load();
-      if (count != 0 && (used_up || (from != 0 && count - 1 > ~from)))
+      from = number();
+      if (count != 0 && (from.used_up || (from.value != 0 && count - 1 > ~from.value)))
         throw std::overflow_error("Stream: the stream numbers below 2**64 are used up");
-    } while (!next_.compare_exchange_weak(from, from + count));
+    } while (!next_.compare_exchange_weak(from.value, from.value + count));
     // From here on a zero can only come from counting past the last number: 2^64 draws from now.
-    if (from == 0 && count != 0) may_be_zero_.store(false);
-    return from;
+    if (from.value == 0 && count != 0) may_be_zero_.store(false);
+    return from.value;
   }
 
   // Not atomic as a whole: for a checkpoint that is loaded while nobody draws.

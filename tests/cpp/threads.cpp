@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 #include <functional>
 #include <new>
 #include <set>
@@ -71,6 +72,33 @@ void no_number_is_taken_twice(u64 start, bool reaches_the_end) {
   } else {
     expect(refused == 0, "numbers are left");
   }
+}
+
+// The first number is where a zero of the counter could pass for its end: threads that begin new
+// streams at the same moment are neither refused nor told that the numbers are used up.
+void no_beginning_is_taken_for_the_end() {
+  constexpr std::size_t kStreams = 5000;
+  std::deque<simdrop::Stream> streams;
+  for (std::size_t i = 0; i < kStreams; ++i)
+    streams.emplace_back(1, simdrop::StreamNumber{0, false});
+  std::vector<std::atomic<int>> arrived(kStreams);
+  std::atomic<int> refused{0}, used_up{0};
+  together([&](int k) {
+    for (std::size_t i = 0; i < kStreams; ++i) {
+      ++arrived[i];
+      while (arrived[i] < kThreads) std::this_thread::yield();
+      if (k % 2 == 0) used_up += streams[i].number().used_up;
+      try {
+        streams[i].take();
+      } catch (const std::overflow_error&) {
+        ++refused;
+      }
+    }
+  });
+  expect(refused == 0, "the first numbers are given");
+  expect(used_up == 0, "a stream that begins is not used up");
+  for (const simdrop::Stream& stream : streams)
+    expect(stream.number().value == kThreads, "one number for each thread");
 }
 
 // One array in disjoint pieces, a shared Stream, and someone who keeps changing the instruction
@@ -157,6 +185,7 @@ int main() {
   exceptions_arrive_at_the_caller();
   no_number_is_taken_twice(0, false);
   no_number_is_taken_twice(~u64{0} - 1000, true);
+  no_beginning_is_taken_for_the_end();
   pieces_of_one_array();
   std::printf("threads: %s\n", failures == 0 ? "passed" : "FAILED");
   return failures == 0 ? 0 : 1;
