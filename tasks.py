@@ -256,6 +256,8 @@ def python_asan() -> None:
     # benchmarks would measure the sanitizer.
     core = ("arrays", "errors", "errors_memory", "malformed", "properties", "tiles")
     chosen = [f"tests/core/test_{name}.py" for name in core]
+    family = ("edges", "threads")
+    chosen += [f"tests/family/test_family_{name}.py" for name in family]
     chosen += ["tests/family/test_members_golden.py", "tests/package/test_stability.py"]
     run(
         *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),

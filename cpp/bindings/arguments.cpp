@@ -40,6 +40,12 @@ std::string type_name(py::handle value) { return Py_TYPE(value.ptr())->tp_name; 
 
 }  // namespace
 
+void clear_refusal() {
+  for (PyObject* const kind : {PyExc_TypeError, PyExc_ValueError, PyExc_OverflowError})
+    if (PyErr_ExceptionMatches(kind)) return PyErr_Clear();
+  throw py::error_already_set();
+}
+
 double probability(py::handle value, const char* name) {
   constexpr const char* kAccepted = "a real number from 0 to 1";
   double p;
@@ -50,7 +56,7 @@ double probability(py::handle value, const char* name) {
     p = PyFloat_AsDouble(value.ptr());
     if (p == -1.0 && PyErr_Occurred()) {
       const bool overflow = PyErr_ExceptionMatches(PyExc_OverflowError);
-      PyErr_Clear();
+      clear_refusal();
       if (overflow) wrong_value(name, value, kAccepted);
       wrong_type(name, value, kAccepted);
     }
@@ -208,6 +214,8 @@ Dimensions<i64> index_steps(const py::object& steps, std::span<const i64> shape,
     wrong_value("steps", steps, "one for each of " + std::to_string(shape.size()) + " dimensions");
   bool empty = false;
   for (const i64 length : shape) empty = empty || length == 0;
+  if (!empty && offset >= indices)
+    wrong_value("offset", py::int_(offset), "0 to " + std::to_string(indices - 1));
   auto low = static_cast<i64>(offset), high = low;
   for (std::size_t d = 0; d < shape.size() && !empty; ++d) {
     // A double has room for the product of the largest; what it cannot tell apart is far too much.

@@ -9,6 +9,10 @@
 
 namespace simdrop {
 
+// Clears the error of a conversion that refused a value; throws any other, such as an interrupt
+// that came in the value's own __float__.
+void clear_refusal();
+
 // A real number in [0, 1]: TypeError or ValueError otherwise.
 double probability(pybind11::handle value, const char* name = "p");
 

@@ -32,10 +32,9 @@ Array borrow(const char* name, py::handle object) {
 
 Array borrow_writable(const char* name, py::handle object) {
   Array result = borrow(name, object);
-  if (!result.writable)
-    throw py::value_error(std::string(name) +
-                          ": got read-only memory; accepted: memory that may "
-                          "be written");
+  if (result.unwritable != nullptr)
+    throw py::value_error(std::string(name) + ": got " + result.unwritable +
+                          "; accepted: memory that may be written");
   if (!elements_are_disjoint(result.view))
     throw py::value_error(std::string(name) + ": got an array of shape " +
                           shape_text(result.view.shape) +

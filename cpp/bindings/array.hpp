@@ -11,7 +11,7 @@ namespace simdrop {
 // A view and the object that keeps its memory alive.
 struct Array {
   View view;
-  bool writable = false;
+  const char* unwritable = nullptr;  // what it is, where it may not be written
   pybind11::object owner;
 };
 

@@ -15,8 +15,8 @@ constexpr u64 kLast = ~u64{0};
 constexpr u64 kIndices = u64{1} << kIndexBits;
 
 void dropout_of(const Operands& operands, const Draw& draw, double scale, int threads) {
-  const ReleaseGil released(operands.x.view.size());
-  dropout(draw, scale, operands.x.view, operands.out.view, threads);
+  const View& view = operands.x.view;
+  without_gil(view.size(), [&] { dropout(draw, scale, view, operands.out.view, threads); });
 }
 
 // The next mask of a stream. With `return_numbers` the result is (out, the mask's shape and its
@@ -25,14 +25,15 @@ py::object draw(const py::object& x, const py::object& out, const py::object& p,
                 const py::object& source, const py::object& scaling, const py::object& threads,
                 bool return_numbers) {
   Draws draws("stream", source);
-  const u64 threshold = threshold_of(probability(p));
+  const double probable = probability(p);
+  const u64 threshold = threshold_of(probable);
   const double scale = kept_scale(threshold, scaling_of(scaling));
   const int n_threads = thread_count(threads);
   const Operands operands(x, out);
   const u64 number = draws.take();  // last: a call that fails takes none
   dropout_of(operands, {threshold, draws.seed(), number, 0}, scale, n_threads);
   if (!return_numbers) return operands.result;
-  const py::object given = plain_float(p, probability(p));
+  const py::object given = plain_float(p, probable);
   return py::make_tuple(operands.result, shape_tuple(operands.x.view),
                         py::make_tuple(given, draws.seed(), number, 0), scale);
 }

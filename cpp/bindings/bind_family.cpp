@@ -76,13 +76,13 @@ py::tuple select(const py::object& x, const py::object& out, const py::object& p
       index_steps(steps, view.shape, numbers.offset(), u64{1} << kIndexBits);
   const Operation operation = select_operation(view.dtype, scale, shift, dropped);
   const Draw draw = numbers.take(steps.is_none() ? view.size() : 0);
-  {
-    const ReleaseGil released(view.size());
-    if (steps.is_none())
-      dropout(draw, operation, view, operands.out.view, n_threads);
-    else
+  const bool window = !steps.is_none();
+  without_gil(view.size(), [&] {
+    if (window)
       dropout_window(draw, operation, view, operands.out.view, apart, n_threads);
-  }
+    else
+      dropout(draw, operation, view, operands.out.view, n_threads);
+  });
   return answer(operands, draw);
 }
 
@@ -126,14 +126,13 @@ py::object draw_shared(const py::object& x, const py::object& out, const py::obj
   const Dimensions<i64> steps = shared_steps(noise_shape, view.shape);
   const Operation operation = select_operation(view.dtype, numbers[0], numbers[1], numbers[2]);
   const u64 number = draws.take();  // last: a call that fails takes none
-  {
-    const Draw draw{threshold, draws.seed(), number, 0};
-    const ReleaseGil released(view.size());
+  const Draw draw{threshold, draws.seed(), number, 0};
+  without_gil(view.size(), [&] {
     if (steps.empty())
       dropout(draw, operation, view, operands.out.view, n_threads);
     else
       dropout_window(draw, operation, view, operands.out.view, steps, n_threads);
-  }
+  });
   if (!return_numbers) return operands.result;
   return py::make_tuple(operands.result, shape_tuple(view),
                         py::make_tuple(plain_float(p, probable), draws.seed(), number, 0),
@@ -166,11 +165,10 @@ py::tuple bias_dropout_add(const py::object& x, const py::object& bias, const py
     require_dtype("bias", operands.x, row);
   }
   const Draw draw = numbers.take(operands.x.view.size());
-  {
-    const ReleaseGil released(view.size());
+  without_gil(view.size(), [&] {
     dropout_fused(draw, Op::residual, scale, view, row.view, second.view, operands.out.view,
                   n_threads);
-  }
+  });
   return answer(operands, draw);
 }
 
@@ -182,11 +180,10 @@ py::tuple blend(const py::object& state, const py::object& previous, const py::o
   const Operands operands(state, out, "state");
   const Array second = beside("previous", previous, operands);
   const Draw draw = numbers.take(operands.x.view.size());
-  {
-    const ReleaseGil released(operands.x.view.size());
+  without_gil(operands.x.view.size(), [&] {
     dropout_fused(draw, Op::blend, 1.0, operands.x.view, View{}, second.view, operands.out.view,
                   n_threads);
-  }
+  });
   return answer(operands, draw);
 }
 
@@ -198,10 +195,9 @@ py::tuple noise(const py::object& x, const py::object& out, int kind, double sd,
   const int n_threads = thread_count(threads);
   const Operands operands(x, out, name);
   const Draw draw = numbers.take(operands.x.view.size());
-  {
-    const ReleaseGil released(operands.x.view.size());
+  without_gil(operands.x.view.size(), [&] {
     normal_noise(draw, static_cast<Noise>(kind), sd, operands.x.view, operands.out.view, n_threads);
-  }
+  });
   return answer(operands, draw);
 }
 

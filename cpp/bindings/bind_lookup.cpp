@@ -19,8 +19,10 @@ namespace {
 constexpr u64 kLast = ~u64{0};
 constexpr u64 kWords = (u64{1} << kIndexBits) / 32;
 
-// Indices as the engine wants them, without a copy if they are so.
-using Indices = py::array_t<i64, py::array::c_style | py::array::forcecast>;
+// Indices as the engine wants them. Always a copy: they are checked first and used when other
+// threads run, who may write to the caller's.
+constexpr int kEnsureCopy = 0x20;  // NPY_ARRAY_ENSURECOPY, which pybind11 has no name for
+using Indices = py::array_t<i64, py::array::c_style | py::array::forcecast | kEnsureCopy>;
 
 Indices as_indices(const py::object& object) {
   auto indices = Indices::ensure(object);
@@ -40,10 +42,10 @@ Array matrix(const char* name, const py::object& object) {
   return array;
 }
 
-py::array new_array(const py::object& like, const Dimensions<i64>& shape) {
-  if (!py::isinstance<py::array>(like))
-    throw py::type_error("got " + shown(like) + "; accepted: a NumPy array");
-  return py::array(py::reinterpret_borrow<py::array>(like).dtype(), shape);
+py::dtype numpy_dtype(const py::object& array) {
+  if (!py::isinstance<py::array>(array))
+    throw py::type_error("got " + shown(array) + "; accepted: a NumPy array");
+  return py::reinterpret_borrow<py::array>(array).dtype();
 }
 
 // Rows of a matrix, those of dropped words +0: (rows, the numbers of the mask, the scale), or None
@@ -61,14 +63,13 @@ py::object embed(const py::object& weight, const py::object& indices, const py::
   Dimensions<i64> shape;
   for (py::ssize_t d = 0; d < rows.ndim(); ++d) shape.push_back(rows.shape(d));
   shape.push_back(from.view.shape[1]);
-  py::array result = new_array(weight, shape);
+  py::array result(numpy_dtype(weight), shape);
   Draws draws("stream", source);
   const u64 number = draws.take();  // last: a call that fails takes none
-  {
-    const ReleaseGil released(elements_of("shape", shape));
-    rows_kept({threshold, draws.seed(), number, 0}, scale, from.view, values(rows),
-              static_cast<u8*>(result.mutable_data()), n_threads);
-  }
+  const Draw draw{threshold, draws.seed(), number, 0};
+  auto* const to = static_cast<u8*>(result.mutable_data());
+  without_gil(elements_of("shape", shape),
+              [&] { rows_kept(draw, scale, from.view, values(rows), to, n_threads); });
   return py::make_tuple(result, py::make_tuple(plain_float(p, probable), draws.seed(), number, 0),
                         scale);
 }
@@ -93,11 +94,10 @@ py::object embed_backward(const py::object& gradient, const py::object& indices,
                   unsigned_integer("offset", offset, (u64{1} << kIndexBits) - words)};
   const int n_threads = thread_count(threads);
   const py::object total = py::module_::import("numpy").attr("zeros")(
-      py::make_tuple(words, from.view.shape[1]),
-      py::reinterpret_borrow<py::array>(gradient).dtype());
+      py::make_tuple(words, from.view.shape[1]), numpy_dtype(gradient));
   const Array to = borrow_writable("total", total);
-  const ReleaseGil released(from.view.size());
-  sum_rows_kept(draw, scale, from.view, values(rows), to.view, n_threads);
+  without_gil(from.view.size(),
+              [&] { sum_rows_kept(draw, scale, from.view, values(rows), to.view, n_threads); });
   return total;
 }
 
@@ -118,20 +118,22 @@ py::array token_places(const py::object& samples, const py::object& tokens, cons
                               unsigned_integer("stream", stream, kLast));
   const bool all = ordered && places.kept == places.tokens;  // as in inference: nothing is drawn
   const u64 words =
-      all ? 0 : unsigned_integer("size", py::int_(samples) * py::int_(tokens), kWords);
+      all ? 0
+          : unsigned_integer("size", py::int_(places.samples) * py::int_(places.tokens), kWords);
   const u64 pitch = before + places.kept;
   py::array_t<py::ssize_t> out(
       std::array{static_cast<py::ssize_t>(places.samples), static_cast<py::ssize_t>(pitch)});
   auto* const to = reinterpret_cast<i64*>(out.mutable_data());
   const auto drawn = std::make_unique_for_overwrite<u32[]>(words + 1);
-  const ReleaseGil released(places.samples * pitch);
-  packed(plan, 0, words * 32, reinterpret_cast<u8*>(drawn.get()), false, 0);
   const u64 leading = all ? pitch : before;
-  if (pitch == 0) return out;
-  for (u64 s = 0; s < places.samples; ++s)
-    for (u64 t = 0; t < leading; ++t)
-      to[s * pitch + t] = static_cast<i64>(s) * places.apart + static_cast<i64>(t);
-  if (!all) smallest_places(places, drawn.get(), to + before, pitch);
+  without_gil(places.samples * pitch, [&] {
+    packed(plan, 0, words * 32, reinterpret_cast<u8*>(drawn.get()), false, 0);
+    if (pitch == 0) return;
+    for (u64 s = 0; s < places.samples; ++s)
+      for (u64 t = 0; t < leading; ++t)
+        to[s * pitch + t] = static_cast<i64>(s) * places.apart + static_cast<i64>(t);
+    if (!all) smallest_places(places, drawn.get(), to + before, pitch);
+  });
   return out;
 }
 

@@ -43,11 +43,12 @@ py::array keep_bytes(const py::tuple& shape, const py::object& p, const py::obje
   const int n_threads = thread_count(threads);
   py::array_t<bool> out(mask.shape);
   auto* to = reinterpret_cast<u8*>(out.mutable_data());
-  const ReleaseGil released(mask.n);
-  if (mask.window)
-    window_bytes(mask.plan, mask.offset, mask.shape, mask.steps, to, invert, n_threads);
-  else
-    bytes(mask.plan, mask.offset, mask.n, to, invert, n_threads);
+  without_gil(mask.n, [&] {
+    if (mask.window)
+      window_bytes(mask.plan, mask.offset, mask.shape, mask.steps, to, invert, n_threads);
+    else
+      bytes(mask.plan, mask.offset, mask.n, to, invert, n_threads);
+  });
   return out;
 }
 
@@ -58,11 +59,12 @@ py::array keep_bits(const py::tuple& shape, const py::object& p, const py::objec
   const int n_threads = thread_count(threads);
   py::array_t<u8> out(static_cast<py::ssize_t>((mask.n + 7) / 8));
   u8* to = out.mutable_data();
-  const ReleaseGil released(mask.n);
-  if (mask.window)
-    window_packed(mask.plan, mask.offset, mask.shape, mask.steps, to, invert, n_threads);
-  else
-    packed(mask.plan, mask.offset, mask.n, to, invert, n_threads);
+  without_gil(mask.n, [&] {
+    if (mask.window)
+      window_packed(mask.plan, mask.offset, mask.shape, mask.steps, to, invert, n_threads);
+    else
+      packed(mask.plan, mask.offset, mask.n, to, invert, n_threads);
+  });
   return out;
 }
 
@@ -71,9 +73,10 @@ u64 kept(const py::tuple& shape, const py::object& p, const py::object& seed,
          const py::object& threads) {
   const Numbers mask(shape, p, seed, stream, offset, steps);
   const int n_threads = thread_count(threads);
-  const ReleaseGil released(mask.n);
-  return mask.window ? window_count(mask.plan, mask.offset, mask.shape, mask.steps, n_threads)
-                     : count_kept(mask.plan, mask.offset, mask.n, n_threads);
+  return without_gil(mask.n, [&] {
+    return mask.window ? window_count(mask.plan, mask.offset, mask.shape, mask.steps, n_threads)
+                       : count_kept(mask.plan, mask.offset, mask.n, n_threads);
+  });
 }
 
 // Words first .. first + size - 1 of a plane; the kernels count in bits.
@@ -88,8 +91,7 @@ py::array plane_words(const py::object& size, int plane, const py::object& seed,
   const int n_threads = thread_count(threads);
   py::array_t<u32> out(static_cast<py::ssize_t>(n));
   auto* to = reinterpret_cast<u8*>(out.mutable_data());
-  const ReleaseGil released(n);
-  packed(plan, first * 32, n * 32, to, false, n_threads);
+  without_gil(n, [&] { packed(plan, first * 32, n * 32, to, false, n_threads); });
   return out;
 }
 
@@ -108,7 +110,7 @@ struct BlockBits {
     if (shape.size() < 3 || seeds.shape.size() != shape.size())
       throw py::value_error("seeds: got shape " + shown(seed_shape) +
                             "; accepted: as many dimensions as shape " + shown(of) + ", 3 or more");
-    lengths[1] = std::min(lengths[1], seeds.shape[1]);
+    if (seeds.shape[1] == 1) lengths[1] = 1;
     double cover = probability(p);
     View places;
     places.shape = lengths;
@@ -120,18 +122,19 @@ struct BlockBits {
       throw py::value_error("seeds: got shape " + shown(seed_shape) + "; accepted: " +
                             shown(shape_tuple(places)) + ", a place for each block");
     const std::unique_ptr<u8[]> drawn(new u8[seeds.n / 8 + 9]);
-    const ReleaseGil released(elements_of("shape", lengths));
-    if (seeds.window)
-      window_packed(seeds.plan, seeds.offset, seeds.shape, seeds.steps, drawn.get(), true, threads);
-    else
-      packed(seeds.plan, seeds.offset, seeds.n, drawn.get(), true, threads);
-    const Blocks blocks{static_cast<u64>(lengths[0] * lengths[1]),
-                        {lengths.begin() + 2, lengths.end()},
-                        size,
-                        drawn.get(),
-                        cover >= 1};
-    bits = block_bits(blocks, threads);
+    const u64 elements = elements_of("shape", lengths);
+    const u64 maps = elements == 0 ? 0 : static_cast<u64>(lengths[0] * lengths[1]);
+    const Blocks blocks{maps, {lengths.begin() + 2, lengths.end()}, size, drawn.get(), cover >= 1};
+    without_gil(elements, [&] {
+      if (seeds.window)
+        window_packed(seeds.plan, seeds.offset, seeds.shape, seeds.steps, drawn.get(), true,
+                      threads);
+      else
+        packed(seeds.plan, seeds.offset, seeds.n, drawn.get(), true, threads);
+      bits = block_bits(blocks, threads);
+    });
     steps.assign(shape.size(), 1);
+    if (elements == 0) return;  // the product of the other lengths may be anything
     for (std::size_t d = shape.size() - 1; d-- > 0;) steps[d] = steps[d + 1] * lengths[d + 1];
     if (lengths[1] != shape[1]) steps[1] = 0;
   }
@@ -153,9 +156,10 @@ py::object drop_blocks(const py::object& x, const py::object& out, const py::tup
                           "; accepted: that of the mask, " + shown(shape));
   const KeepBits& bits = blocks.bits;
   const double scale = bits.kept == 0 ? 1 : InUsualMode<&ratio>::call(bits.n, bits.kept);
-  const ReleaseGil released(view.size());
-  dropout_given(bits, blocks.steps, select_operation(view.dtype, scale, 0, 0), view,
-                operands.out.view, n_threads);
+  const Operation operation = select_operation(view.dtype, scale, 0, 0);
+  without_gil(view.size(), [&] {
+    dropout_given(bits, blocks.steps, operation, view, operands.out.view, n_threads);
+  });
   return operands.result;
 }
 

@@ -66,12 +66,14 @@ void dropout_at(std::uintptr_t x, std::uintptr_t y, const Dimensions<i64>& shape
   const View from = dense(x, static_cast<DType>(dtype), shape);
   const View to = dense(y, static_cast<DType>(dtype), shape);
   calls.fetch_add(1, std::memory_order_relaxed);
-  const ReleaseGil released(n);
-  threads = worthwhile_threads(n, threads);
-  if (steps.is_none())
-    dropout(draw, operation, from, to, threads);
-  else
-    dropout_window(draw, operation, from, to, apart, threads);
+  const bool window = !steps.is_none();
+  without_gil(n, [&] {
+    threads = worthwhile_threads(n, threads);
+    if (window)
+      dropout_window(draw, operation, from, to, apart, threads);
+    else
+      dropout(draw, operation, from, to, threads);
+  });
 }
 
 void dropout_pointers(std::uintptr_t x, std::uintptr_t y, i64 n, int dtype, int threads, double p,

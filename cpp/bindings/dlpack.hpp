@@ -7,7 +7,7 @@
 namespace simdrop::dlpack {
 
 inline constexpr std::int32_t kCpu = 1;
-inline constexpr std::uint64_t kReadOnly = 1;
+inline constexpr std::uint64_t kReadOnly = 1, kIsCopied = 2;
 
 struct Device {
   std::int32_t type;

@@ -35,7 +35,7 @@ T from_python(const char* name, PyObject* value) {
   } else if constexpr (std::is_same_v<T, double>) {
     const double number = PyFloat_AsDouble(value);
     if (number == -1.0 && PyErr_Occurred()) {
-      PyErr_Clear();
+      clear_refusal();
       refuse("a real number");
     }
     return number;

@@ -13,6 +13,8 @@ namespace py = pybind11;
 namespace simdrop {
 namespace {
 
+constexpr const char* kReadOnly = "read-only memory";
+
 std::string accepted_dtypes() {
   std::string text;
   for (int d = 0; d < kDTypes; ++d)
@@ -75,7 +77,7 @@ Array from_ndarray(const char* name, py::handle object) {
   const auto ndim = static_cast<std::size_t>(array.ndim());
   result.view.shape.assign(array.shape(), array.shape() + ndim);
   result.view.strides.assign(array.strides(), array.strides() + ndim);
-  result.writable = array.writeable();
+  if (!array.writeable()) result.unwritable = kReadOnly;
   result.owner = array;
   return result;
 }
@@ -127,7 +129,7 @@ Array from_buffer(const char* name, py::handle object) {
     result.view.strides.assign(view->strides, view->strides + view->ndim);
   else  // C order: ctypes leaves them out even when asked for them
     result.view.strides = c_strides(result.view);
-  result.writable = view->readonly == 0;
+  if (view->readonly != 0) result.unwritable = kReadOnly;
   result.owner = owner;
   return result;
 }
@@ -172,12 +174,14 @@ Array take_capsule(const char* name, py::handle capsule, const char* label, cons
   PyCapsule_SetName(capsule.ptr(), used);  // ours to delete from here on
   Array result;
   result.owner = py::capsule(managed, &release<Managed>);
-  result.writable = true;
   if constexpr (requires { managed->flags; }) {
     if (managed->major != 1)
       throw py::type_error(std::string(name) + ": got DLPack version " +
                            std::to_string(managed->major) + "; accepted: 0 or 1");
-    result.writable = (managed->flags & dlpack::kReadOnly) == 0;
+    if ((managed->flags & dlpack::kReadOnly) != 0) result.unwritable = kReadOnly;
+    // What is written there would be lost.
+    if ((managed->flags & dlpack::kIsCopied) != 0)
+      result.unwritable = "a copy that __dlpack__ made";
   }
   if (managed->tensor.device.type != dlpack::kCpu)
     throw py::type_error(std::string(name) + ": got a DLPack capsule of device type " +

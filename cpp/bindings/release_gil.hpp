@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <thread>
+#include <type_traits>
 
 #include "format/tuning.hpp"
 
@@ -32,5 +33,16 @@ class ReleaseGil {
  private:
   PyThreadState* state_;
 };
+
+// Does the work without the interpreter's lock. What it gives is a number or nothing: an object of
+// Python's would be counted while others count too, as would a copy of one that is made on the way
+// out of a block with a ReleaseGil, so that none is used but here.
+template <class Work>
+auto without_gil(u64 elements, const Work& work) {
+  using Result = std::invoke_result_t<const Work&>;
+  static_assert(std::is_void_v<Result> || std::is_arithmetic_v<Result>);
+  const ReleaseGil released(elements);
+  return work();
+}
 
 }  // namespace simdrop

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import reference
 import simdrop
-from helpers import DTYPES, OnlyDLPack, OnlyInterface, any_bits, assert_same_bits, ordinary
+from helpers import DTYPES, OnlyDLPack, OnlyInterface, any_bits, assert_same_bits, ordinary, refused
 from numpy.typing import NDArray
 
 P, SEED = 0.3, 12
@@ -77,6 +77,29 @@ def test_the_memory_itself_is_used(isa: str, name: str, lend: Any) -> None:
     lent = lend(x)
     assert simdrop.dropout_(lent, P, rng=SEED) is lent
     assert_same_bits(x, expected, "in place means in the lender's memory")
+
+
+class CopyingDLPack:
+    """Lends a copy, as DLPack 1.1 lets an exporter do that is not told otherwise."""
+
+    def __init__(self, array: NDArray[Any]) -> None:
+        self._array = array
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return (1, 0)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._array.__dlpack__(max_version=(1, 0), copy=True)
+
+
+def test_a_copy_by_dlpack_is_read_but_not_written() -> None:
+    x = ordinary(100, "float32")
+    lent = CopyingDLPack(x)
+    assert_same_bits(simdrop.dropout(lent, P, rng=SEED), reference.dropout(x, P, SEED))
+    stream = simdrop.Stream(SEED)
+    refused(lambda: simdrop.dropout_(lent, P, rng=stream), ValueError, "x", "a copy that __dlpack__ made")
+    refused(lambda: simdrop.dropout(x, P, rng=stream, out=lent), ValueError, "out", "a copy")
+    assert stream.stream == 0
 
 
 def test_dlpack_before_1_0_can_be_read(isa: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import simdrop
-from helpers import Call, ordinary, refused
+from helpers import Call, assert_same_bits, ordinary, refused
 from numpy.typing import NDArray
 
 
@@ -207,6 +207,34 @@ def test_spawn_count() -> None:
     refused(lambda: stream.spawn(-1), ValueError, "n", "-1")
     refused(lambda: stream.spawn(1.5), TypeError, "n", "float")  # type: ignore[arg-type]
     assert stream.state == (1, 0)
+
+
+class Changing:
+    """A number that is another one, or an error, each time it is asked."""
+
+    def __init__(self, *answers: float | BaseException) -> None:
+        self._answers = list(answers)
+
+    def __float__(self) -> float:
+        answer = self._answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError, ZeroDivisionError])
+def test_what_interrupts_the_conversion_of_a_number_arrives(error: type[BaseException]) -> None:
+    # Fraction.__float__, say, is Python code, where Ctrl-C may come.
+    with pytest.raises(error):
+        simdrop.dropout(x32(), Changing(error()), rng=1)
+
+
+def test_p_is_read_once() -> None:
+    # So that what is returned beside the result belongs to it, and nothing fails after the memory has been written.
+    p = Changing(0.5, ZeroDivisionError())
+    y, drawn = simdrop.dropout(x32(), p, rng=1, return_drawn=True)
+    assert (drawn.mask.p, drawn.scale) == (0.5, 2.0)
+    assert_same_bits(drawn.mask.apply(x32()), y)
 
 
 def test_a_refused_call_takes_no_number() -> None:

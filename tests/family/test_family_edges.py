@@ -290,3 +290,11 @@ def test_patches_of_an_array_with_gaps() -> None:
         np.testing.assert_array_equal(y, simdrop.patch_dropout(x.copy(), 0.5, rng=2, ordered=ordered))
     assert simdrop.patch_dropout(np.empty((0, 5, 2)), 0.5, rng=1).shape == (0, 3, 2)
     assert simdrop.patch_dropout(np.empty((2, 5, 0)), 0.5, rng=1).shape == (2, 3, 0)
+
+
+@pytest.mark.parametrize("shared_channels", [False, True])
+@pytest.mark.parametrize("shape", [(4, 0, 8, 8), (0, 3, 8, 8), (4, 3, 0, 8)])
+def test_blocks_of_nothing(shape: tuple[int, ...], shared_channels: bool) -> None:
+    x = np.ones(shape, np.float32)
+    y, drawn = simdrop.drop_block2d(x, 0.3, 3, shared_channels=shared_channels, rng=SEED, return_drawn=True)
+    assert y.shape == drawn.keep().shape == drawn.backward(y).shape == shape
