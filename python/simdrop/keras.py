@@ -188,10 +188,13 @@ def replace(model: Any) -> Any:
     -------
     keras.Model
         Names, weights and the states of seed generators are those of `model`, as are the arguments of its `compile`;
-        the state of its optimizer is not. It is made of the model's configuration, as `keras.models.clone_model` does.
+        the state of its optimizer is not. It is made of the model's configuration, as a file is loaded: classes and
+        functions of the caller's own are found if they are registered or in a `keras.saving.custom_object_scope`.
 
     Raises
     ------
+    TypeError
+        If the model holds a class or function that Keras does not know by name.
     ValueError
         If the model is neither functional nor sequential (what its own class makes cannot be known), or shares a layer
         in a way that its configuration does not tell.

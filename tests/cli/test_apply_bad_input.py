@@ -49,6 +49,18 @@ BAD_FILES: dict[str, tuple[Any, str]] = {
     "wrong keys": (with_header("{'a': 1}"), "damaged .npy header"),
     "no dtype": (with_header("{'descr': 'f999', 'fortran_order': False, 'shape': (3,)}"), "damaged .npy header"),
     "odd dtype": (with_header("{'descr': [()], 'fortran_order': False, 'shape': (3,)}"), "damaged .npy header"),
+    "length that is a bool": (
+        with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (True,)}", bytes(4)),
+        "or a bool",
+    ),
+    "65 dimensions": (
+        with_header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {(1,) * 65}}}", bytes(4)),
+        "shape of 65 dimensions",
+    ),
+    "huge and empty": (
+        with_header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({2**62}, {2**62}, 0)}}"),
+        "shape of 3 dimensions",
+    ),
     "negative": (with_header("{'descr': '<f4', 'fortran_order': False, 'shape': (-1, -3)}"), "has a negative length"),
     "enormous": (
         with_header(f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({2**62}, {2**62})}}", bytes(64)),

@@ -59,6 +59,23 @@ def test_info_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     assert shown["NumPy"] == np.__version__
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device that is full is how Linux lets one try")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_nobody_takes(unbuffered: str) -> None:
+    command = [sys.executable, "-m", "simdrop", "info"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        full_up = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, env=environment, text=True, check=False)
+    assert full_up.returncode == 1
+    assert full_up.stderr.startswith("simdrop: error: standard output: ")
+    assert full_up.stderr.count("\n") == 1
+    reader, writer = os.pipe()
+    os.close(reader)  # as `head` does when it has seen enough
+    closed = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=environment, text=True, check=False)
+    os.close(writer)
+    assert (closed.returncode, closed.stderr) == (0, "")
+
+
 def test_info_runs_as_a_module_and_says_what_was_forced(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "simdrop", "info"],

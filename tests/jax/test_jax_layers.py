@@ -124,3 +124,13 @@ def test_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.skip("the examples are not part of this installation")
     monkeypatch.syspath_prepend(str(folder))
     assert importlib.import_module("jax_digits").main(["--epochs", "15"]) > 0.93
+
+
+def test_a_rate_of_1_needs_no_key() -> None:
+    ones = jnp.ones((3, 4))
+    assert not our_nnx.Dropout(1.0, deterministic=False)(ones).any()
+    assert not our_linen.Dropout(1.0, deterministic=False).apply({}, ones).any()
+    rngs = nnx.Rngs(dropout=0)
+    layer = our_nnx.Dropout(1.0, deterministic=False)
+    layer(ones, rngs=rngs)
+    assert int(rngs.dropout.count[...]) == 0, "nor takes one"

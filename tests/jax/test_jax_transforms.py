@@ -193,3 +193,13 @@ def test_many_calls_at_once() -> None:
             words = np.asarray(jax.random.key_data(jax.random.fold_in(key(SEED + i), j)))
             same(part, masked(x, 0.3, (int(words[0]) << 32) + int(words[1])))
     assert simdrop.active_isa() in simdrop.available_isas()
+
+
+def test_without_jit() -> None:
+    # the way to debug a program: everything is evaluated at once, but for the operation itself
+    g = np.random.default_rng(3).standard_normal(SHAPE).astype(np.float32)
+    with jax.disable_jit():
+        same(drop(X), masked(X, 0.3))
+        same(sj.apply(simdrop.Mask(SHAPE, 0.3, seed=SEED), X), simdrop.Mask(SHAPE, 0.3, seed=SEED).apply(X))
+        same(jax.vjp(drop, X)[1](g)[0], masked(g, 0.3))
+        same(jax.vmap(drop, (0, None))(X[None], key())[0], masked(X, 0.3))

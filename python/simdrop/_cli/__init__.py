@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 import simdrop
 from simdrop._cli import apply, demo, info
-from simdrop._cli._errors import INTERRUPTED, CommandError
+from simdrop._cli._errors import INTERRUPTED, SYSTEM_FAILED, CommandError
 
 __all__ = ["build_parser", "main"]
 
@@ -47,6 +48,11 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _write_no_more() -> None:
+    """Keep the interpreter from writing the rest of what was printed when it ends, which would fail once more."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -62,9 +68,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be valid text
-    args = build_parser().parse_args(argv)
     try:
-        args.run(args)
+        try:
+            args = build_parser().parse_args(argv)
+            args.run(args)
+        finally:
+            sys.stdout.flush()  # here, where a failure can be told
+    except BrokenPipeError:  # who reads has seen enough, as `head` has
+        _write_no_more()
+    except OSError as error:  # those of files are CommandErrors
+        _write_no_more()
+        print(f"simdrop: error: standard output: {error.strerror or error}", file=sys.stderr)
+        return SYSTEM_FAILED
     except CommandError as error:
         print(f"simdrop: error: {error}", file=sys.stderr)
         return error.code

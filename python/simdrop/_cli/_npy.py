@@ -93,13 +93,17 @@ def read_header(file: FileIO, name: str) -> Header:
     header = Header(file.read(start), *head)
     if refusal := _refusal(header.dtype):
         raise CommandError(f"{name}: {refusal}")
-    if any(length < 0 for length in header.shape):
-        raise CommandError(f"{name}: damaged .npy header: shape {header.shape} has a negative length")
+    if any(length < 0 or isinstance(length, bool) for length in header.shape):
+        raise CommandError(f"{name}: damaged .npy header: shape {header.shape} has a negative length or a bool")
     if file_size < header.file_size:
         raise CommandError(
             f"{name}: truncated: shape {header.shape} of {header.dtype} needs {human_size(header.file_size)} "
             f"({header.file_size} bytes), the file has {file_size}"
         )
+    try:
+        np.broadcast_to(np.empty((), header.dtype), header.shape)  # which allocates nothing
+    except (ValueError, OverflowError) as error:
+        raise CommandError(f"{name}: damaged .npy header: shape of {len(header.shape)} dimensions: {error}") from None
     return header
 
 

@@ -35,7 +35,7 @@ def _step(
         return dropout(x, rate, key, broadcast_dims=shared), after
     scale, shift, dropped = affine
     ones = jnp.ones([1 if d in shared else n for d, n in enumerate(x.shape)], jnp.float32)
-    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # rounded once, as the kernels do it
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))  # XLA may fuse the product and the sum below
     return jnp.where(dropout(ones, rate, key) != 0, wide * scale + shift, dropped).astype(x.dtype), after
 
 

@@ -151,7 +151,8 @@ def _alone(*operands: Any, steps: tuple[int, ...], in_place: bool) -> Any:
 
 @apply_p.def_impl
 def _evaluate(*operands: Any, steps: tuple[int, ...], in_place: bool, call: Any) -> Any:
-    return _alone(*operands, steps=steps, in_place=in_place)
+    with jax.disable_jit(False):  # compiled even there: without it the operation would be evaluated to evaluate it
+        return _alone(*operands, steps=steps, in_place=in_place)
 
 
 @apply_p.def_abstract_eval

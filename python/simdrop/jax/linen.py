@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flax import linen
+from jax import numpy as jnp
 
 from simdrop.jax._functional import dropout
 
@@ -42,5 +43,7 @@ class Dropout(linen.Dropout):
         """Return `inputs` with elements dropped; the arguments take precedence over those of the constructor."""
         if linen.merge_param("deterministic", self.deterministic, deterministic) or self.rate == 0.0:
             return inputs
+        if self.rate == 1.0:  # no key is needed, or taken, as in Flax
+            return jnp.zeros_like(inputs)
         key = self.make_rng(self.rng_collection) if rng is None else rng
         return dropout(inputs, self.rate, key, broadcast_dims=self.broadcast_dims)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 from flax import nnx
+from jax import numpy as jnp
 
 from simdrop.jax._functional import dropout
 
@@ -55,6 +56,8 @@ class Dropout(nnx.Dropout):
             raise ValueError("deterministic: got None; accepted: True or False, here or in the constructor")
         if fixed or self.rate == 0.0:
             return inputs
+        if self.rate == 1.0:  # no key is needed, or taken, as in Flax
+            return jnp.zeros_like(inputs)
         source = self.rngs if rngs is None else rngs
         if source is None:
             raise ValueError("rngs: got None; accepted: Rngs, an RngStream or a key, here or in the constructor")
