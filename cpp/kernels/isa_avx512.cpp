@@ -55,7 +55,7 @@ struct Avx512 {
     const __mmask8 m = _mm512_test_epi64_mask(words, words);
     _mm512_storeu_si512(word, _mm512_maskz_compress_epi64(m, words));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(index), _mm256_maskz_compress_epi32(m, numbers));
-    return static_cast<u32>(_mm_popcnt_u32(m));
+    return static_cast<u32>(popcount(m));
   }
 
   // Lists those of at most `lanes` words that have more than one tie, without the lowest.
