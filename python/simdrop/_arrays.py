@@ -34,3 +34,9 @@ def require_shape(name: str, shape: tuple[int, ...], accepted: tuple[int, ...], 
     """Refuse an array of another shape."""
     if shape != accepted:
         raise ValueError(f"{name}: got shape {shape}; accepted: that of {of}, {accepted}")
+
+
+def summed(rows: NDArray[Any]) -> NDArray[Any]:
+    """Return the sum over the first dimension, of 16-bit numbers in float32: theirs stops growing at 2**8 or 2**11."""
+    wide = np.promote_types(rows.dtype, np.float32)
+    return np.asarray(rows.sum(axis=0, dtype=wide)).astype(rows.dtype, copy=False)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simdrop import _core
-from simdrop._arrays import as_floats
+from simdrop._arrays import as_floats, summed
 from simdrop._draw import kept_factor
 from simdrop._drawn import Drawn, drawn_value, scaled
 from simdrop._mask import Mask
@@ -78,7 +78,7 @@ class SamplesDrawn(Drawn):
         array([4., 2., 2., 0.])
         """
         gradients: Array = np.asarray(scaled(self.mask, grad, self.scale, None, threads))
-        return np.asarray(gradients.sum(axis=0))
+        return summed(gradients)
 
 
 @overload
@@ -206,8 +206,8 @@ def monte_carlo_predict(model: Callable[[Any], Any], x: Any, samples: SupportsIn
     with switched_to_training(model) as parts:
         streams = [part.stream for part in parts if isinstance(getattr(part, "stream", None), _core.Stream)]
         before = [stream.state for stream in streams]
-        first = _predicted(model, x)
-        mean = first.copy()
+        first = _predicted(model, x).copy()  # the model may write the next one into the same memory
+        mean = first
         squares = np.zeros_like(mean)
         same = True
         for t in range(2, n + 1):

@@ -78,7 +78,7 @@ def raveled(shape: tuple[int, ...], steps: tuple[int, ...] | None) -> tuple[int]
     """Return the step of a flattened mask, which is even; None is C order."""
     if steps is None:
         return None
-    last = steps[-1]
+    last = next((step for n, step in zip(reversed(shape), reversed(steps), strict=True) if n != 1), 1)
     if canonical(shape, steps) != canonical(shape, tuple(last * own for own in c_order(shape))):
         raise ValueError(f"ravel: got a mask of shape {shape} and steps {steps}; accepted: even steps")
     return (last,)

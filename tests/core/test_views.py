@@ -142,3 +142,12 @@ def test_blocks_of_seeds_that_are_a_window() -> None:
     seeds = simdrop.Mask((4, 6, 9, 9), 0.1, seed=3)[::2, 1:4, :7, ::-1]
     mask = simdrop.BlockMask((2, 3, 8, 10), 2, seeds)
     np.testing.assert_array_equal(mask.keep(), blocks(mask))
+
+
+def test_lengths_of_1_do_not_make_steps_uneven() -> None:
+    column = simdrop.Mask((6, 2), 0.5, seed=1)[:, :1]
+    assert np.array_equal(column.ravel().keep(), column.keep().ravel())
+    shared = simdrop.Mask((4, 1), 0.5, seed=1, noise_shape=(1, 1))
+    assert np.array_equal(shared.ravel().keep(), shared.keep().ravel())
+    with pytest.raises(ValueError, match="even steps"):
+        simdrop.Mask((6, 4), 0.5, seed=1)[:, ::3].ravel()

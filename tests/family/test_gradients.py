@@ -111,3 +111,33 @@ def test_every_option_is_in_the_table(name: str) -> None:
     row = ROWS[name]
     parameters = set(inspect.signature(getattr(simdrop, name)).parameters)
     assert parameters - COMMON == row.named() | set(row.inputs) | set(row.fixed)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_sums_of_16_bit_gradients_do_not_stop_growing(dtype: str) -> None:
+    # 1 + 2**8 is 2**8 in bfloat16, and 1 + 2**11 is 2**11 in float16: a sum of more ones in that type stays there.
+    n = 8192
+    ones = np.ones((n, 2), dtype)
+    nothing_dropped = simdrop.Mask((n, 2), 0.0, seed=1)
+    bias = simdrop.BiasDropoutAddDrawn(nothing_dropped, scale=1.0).backward(ones)[1]
+    assert bias is not None
+    assert np.all(bias == n)
+    assert (simdrop.SamplesDrawn(nothing_dropped, scale=1.0).backward(ones) == n).all()
+    _, looked_up = simdrop.embedding_dropout(np.zeros(n, np.int64), ones[:3], 0.0, rng=1, return_drawn=True)
+    assert (looked_up.backward(ones, np.zeros(n, np.int64))[0] == n).all()
+    for per_sample in (False, True):
+        weight = np.ones((2, 2), dtype)
+        _, drawn = simdrop.drop_connect(ones, weight, weight[0], p=0.0, per_sample=per_sample, rng=1, return_drawn=True)
+        _, of_weight, of_bias = drawn.backward(ones, ones, weight)
+        assert (of_weight == n).all()
+        assert np.all(of_bias == n)
+
+
+def test_products_of_16_bit_gradients_keep_their_range() -> None:
+    for size, product in ((1e-4, 1e-8), (1e3, 1e6)):  # below and above what float16 holds
+        x = np.full(4, size, np.float16)
+        for p in (0.0, 0.1):
+            mask = simdrop.ConcreteMask((4,), p, 0.1, seed=1)
+            wide = mask.backward(x.astype(np.float64), x.astype(np.float64))[1]
+            assert mask.backward(x, x)[1] == pytest.approx(wide, rel=1e-6)
+            assert 0 < abs(wide) < 1e3 * product

@@ -144,3 +144,12 @@ def test_a_model_of_pytorch() -> None:
     assert float(model[0][0].running_mean.abs().sum()) == 0, "the statistics of batches are left alone"
     with pytest.raises(RuntimeError, match="passes"):
         simdrop.monte_carlo_predict(torch.nn.Linear(2, 2), torch.ones(1, 2), 5)
+
+
+def test_a_model_may_write_its_predictions_into_one_array() -> None:
+    stream, memory = simdrop.Stream(1), np.empty(4)
+    one = simdrop.monte_carlo_predict(lambda x: simdrop.dropout(x, 0.5, rng=stream, out=memory), np.ones(4), 5)
+    stream = simdrop.Stream(1)
+    many = simdrop.monte_carlo_predict(lambda x: simdrop.dropout(x, 0.5, rng=stream), np.ones(4), 5)
+    assert np.array_equal(one.mean, many.mean)
+    assert np.array_equal(one.variance, many.variance)

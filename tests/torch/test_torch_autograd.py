@@ -328,3 +328,23 @@ def test_a_gradient_that_somebody_sees_stays_as_it_is() -> None:
     ((y.view(2, -1) + w) * 3).sum().backward()
     assert torch.equal(x.grad, torch.where(y != 0, 6.0, 0.0))
     assert torch.equal(w.grad, torch.full_like(w, 3.0))
+
+
+@pytest.mark.parametrize("n", [100, 100_000])
+def test_a_profiler_that_records_shapes_takes_every_seed(n: int) -> None:
+    # A seed of 2^63 or more is no int64, which is what the profiler makes of the numbers that it finds.
+    x = torch.ones(n, requires_grad=True)
+    q = torch.ones(1, 1, 128, 8, requires_grad=True)
+    functional = torch.nn.functional
+    with st.accelerated(), torch.random.fork_rng(), torch.profiler.profile(record_shapes=True):
+        for state in range(8):  # half of all seeds are that large
+            torch.manual_seed(state)
+            functional.dropout(x, 0.5).sum().backward()
+            functional.dropout(x * 1, 0.5, inplace=True).sum().backward()
+            functional.dropout2d(x.view(1, 10, -1, 1), 0.5).sum().backward()
+            torch.native_dropout(x, 0.5, True)[0].sum().backward()
+            functional.scaled_dot_product_attention(q, q, q, dropout_p=0.5).sum().backward()
+        for seed in (2**63, 2**64 - 1):
+            y = st.dropout(x, 0.5, rng=simdrop.Stream(seed))
+            y.sum().backward()
+            assert torch.equal(y != 0, torch.from_numpy(simdrop.Mask((n,), 0.5, seed=seed).keep()))

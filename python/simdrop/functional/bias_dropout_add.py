@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat, overload
 import numpy as np
 
 from simdrop import _core
+from simdrop._arrays import summed
 from simdrop._draw import copied, kept_factor
 from simdrop._drawn import Drawn, drawn_value, scaled
 from simdrop._mask import Mask
@@ -67,7 +68,7 @@ class BiasDropoutAddDrawn(Drawn):
             return grad_x, None, grad_residual
         last = self.mask.shape[-1] if self.mask.shape else 1
         rows = np.asarray(grad_x).reshape(self.mask.size // last if last else 0, last)
-        return grad_x, rows.sum(axis=0), grad_residual
+        return grad_x, summed(rows), grad_residual
 
 
 @overload

@@ -120,12 +120,13 @@ class ConcreteMask(Drawn):
         require_shape("grad", grad.shape, self.shape, "the mask")
         sums = [0.0]
         if p == 0:
-            sums.append(float(np.sum(grad * x, dtype=np.float64)))
+            sums.append(float(np.sum(grad.astype(np.float64) * x)))  # 16-bit products leave their range
         elif p < 1:
             for part, inverse in self._inverses(1.0, threads):
                 kept = 1 / inverse
                 slope = (kept - kept * kept) / (t * p * (1 - p))  # of z for p
-                sums.append(float(np.sum(grad.flat[part] * x.flat[part] * (kept / (1 - p) - slope))) / (1 - p))
+                product = grad.flat[part].astype(np.float64) * x.flat[part]
+                sums.append(float(np.sum(product * (kept / (1 - p) - slope))) / (1 - p))
         return self._applied("grad", grad, out, threads), math.fsum(sums)
 
     def _applied(self, name: str, x: ArrayLike, out: ArrayLike | None, threads: int | None) -> Any:

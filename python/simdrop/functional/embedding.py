@@ -87,12 +87,13 @@ class EmbeddingDrawn(Drawn):
             return _within(
                 _core.embed_backward(rows, indices, mask.size, *mask._numbers, self.scale, threads), indices, mask.size
             )
-        total = np.zeros((mask.size, grad.shape[-1]), grad.dtype)  # sums of 16-bit numbers are NumPy's
+        wide = np.promote_types(grad.dtype, np.float32)  # see summed
+        total = np.zeros((mask.size, grad.shape[-1]), wide)
         if indices.size and not (indices.min() >= 0 and indices.max() < mask.size):
             _within(None, indices, mask.size)
         kept = mask.keep(threads=threads)[indices]
-        np.add.at(total, indices[kept], _scaled(grad[kept], self.scale, threads))
-        return total
+        np.add.at(total, indices[kept], _scaled(grad[kept], self.scale, threads).astype(wide, copy=False))
+        return total.astype(grad.dtype, copy=False)
 
 
 @overload

@@ -12,7 +12,7 @@ from torch import Tensor
 from simdrop.torch import _attention_blocks as blocks
 from simdrop.torch._attention_blocks import Inputs
 from simdrop.torch._autograd import drop
-from simdrop.torch._memory import CODES, Draw, WindowDraw, is_ordinary, is_plain, noise, takes
+from simdrop.torch._memory import CODES, SEAL, Draw, WindowDraw, is_ordinary, is_plain, noise, takes
 from simdrop.torch._shard import active, window
 
 _recording = torch.is_grad_enabled
@@ -142,7 +142,11 @@ def attention(
         matrix = (*batch, query.shape[-2], key.shape[-2])
         steps, offset = window(whole or matrix, start or (0,) * len(matrix), range(len(matrix)), ())
         inputs = inputs._replace(draw=WindowDraw(draw, (0,) * (4 - len(steps)) + steps, offset))
-    y = _Attention.apply(*inputs) if _recording() and has_derivative(inputs) else blocks.forward(inputs)
+    y = (
+        _Attention.apply(*inputs[:-1], (inputs.draw, SEAL))
+        if _recording() and has_derivative(inputs)
+        else blocks.forward(inputs)
+    )
     return y if len(batch) == 2 else y.view(*batch, *y.shape[-2:])
 
 
@@ -154,7 +158,7 @@ def has_derivative(inputs: Inputs) -> bool:
 class _Attention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *args: Any) -> Tensor:
-        inputs = Inputs(*args)
+        inputs = Inputs(*(*args[:-1], args[-1][0]))
         kept = blocks.room(inputs) if blocks.keeps(inputs) else None
         output = blocks.forward(inputs, kept)
         ctx.save_for_backward(*inputs[:4], kept)

@@ -19,6 +19,7 @@ from torch.autograd.graph import increment_version
 from simdrop.torch._alone import KNOWABLE, Counts, counts, current_node
 from simdrop.torch._composed import composed
 from simdrop.torch._memory import (
+    SEAL,
     AnyDraw,
     Draw,
     Layout,
@@ -37,6 +38,7 @@ from simdrop.torch._memory import (
 
 _recording = torch.is_grad_enabled
 Factors: TypeAlias = Callable[[], Tensor]
+Sealed: TypeAlias = tuple[AnyDraw, object]
 
 
 def _apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
@@ -49,7 +51,8 @@ class _Drop(torch.autograd.Function):
     """Elementwise dropout; `layout` False stands for that of `x`."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, draw: AnyDraw, layout: Layout | Literal[False]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, sealed: Sealed, layout: Layout | Literal[False]) -> Tensor:
+        draw = sealed[0]
         ctx.set_materialize_grads(False)
         if layout is not False:
             ctx.numbers = (draw, layout)
@@ -67,15 +70,15 @@ class _DropSmall(torch.autograd.Function):
     """The same for a tensor that `is_small`, in as few steps as there can be."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, p: float, seed: int) -> Tensor | None:
+    def forward(ctx: Any, x: Tensor, sealed: tuple[float, int, object]) -> Tensor | None:
+        p, seed, _ = ctx.numbers = sealed
         ctx.set_materialize_grads(False)
-        ctx.numbers = p, seed
         return dropped_small(x, p, seed)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None, None]:
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None]:
         refuse_again(ctx)
-        p, seed = ctx.numbers
+        p, seed, _ = ctx.numbers
         if (
             type(gradient) is Tensor
             and not gradient.is_neg()
@@ -84,15 +87,16 @@ class _DropSmall(torch.autograd.Function):
         ):
             result = dropped_small(gradient, p, seed)
             if result is not None:
-                return result, None, None
-        return _backward(ctx, gradient, Draw(p, seed), None), None, None
+                return result, None
+        return _backward(ctx, gradient, Draw(p, seed), None), None
 
 
 class _DropInPlace(torch.autograd.Function):
     """The same in place, on a dense tensor that is neither a leaf nor a view."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, draw: AnyDraw) -> Tensor:
+    def forward(ctx: Any, x: Tensor, sealed: Sealed) -> Tensor:
+        draw = sealed[0]
         drop_in_place(x, draw)
         ctx.numbers = (draw.derivative(), layout_of(x))
         ctx.set_materialize_grads(False)
@@ -108,7 +112,8 @@ class _DropWithMask(torch.autograd.Function):
     """Elementwise dropout that also gives its mask away, and does not keep it."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, draw: AnyDraw) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, sealed: Sealed) -> tuple[Tensor, Tensor]:
+        draw = sealed[0]
         y = dropped(x, draw)
         mask = keep_mask(y, draw)
         ctx.mask = weakref.ref(mask)
@@ -197,7 +202,7 @@ def _measure() -> None:
     with _measuring:
         _measured.clear()
         for function in (*alone, *alone, *shared):
-            torch.autograd.grad(function(_drop(x, _probe, False)), x, held)
+            torch.autograd.grad(function(_drop(x, (_probe, SEAL), False)), x, held)
         discount(2 * len(_measured))
         first, again, others = _measured[:2], _measured[2:4], _measured[4:]
     if first == again and not set(first) & set(others):
@@ -216,7 +221,7 @@ def _backward(ctx: Any, gradient: Tensor | None, draw: AnyDraw, layout: Layout) 
     if not is_plain(gradient) or forward_ad._current_level >= 0 or transforms():
         return composed(gradient, draw, layout)  # a batch of gradients, a dual tensor, a subclass
     if _recording():
-        return _drop(gradient, draw, layout) if gradient.requires_grad else dropped_as(gradient, draw, layout)
+        return _drop(gradient, (draw, SEAL), layout) if gradient.requires_grad else dropped_as(gradient, draw, layout)
     if gradient.numel() >= _LARGE and has_layout(gradient, layout):
         seen = counts(gradient)
         if draw is _probe:
@@ -232,18 +237,18 @@ def drop(x: Tensor, draw: AnyDraw) -> Tensor:
     if x.requires_grad and _recording():
         if _alone is None:
             _measure()
-        return _drop(x, draw, False)
+        return _drop(x, (draw, SEAL), False)
     return dropped(x, draw)
 
 
 def drop_small(x: Tensor, p: float, seed: int) -> Tensor | None:
     """Return dropout of a tensor that `is_small`."""
-    return _drop_small(x, p, seed) if x.requires_grad and _recording() else dropped_small(x, p, seed)
+    return _drop_small(x, (p, seed, SEAL)) if x.requires_grad and _recording() else dropped_small(x, p, seed)
 
 
 def drop_with_mask(x: Tensor, draw: AnyDraw) -> tuple[Tensor, Tensor]:
     """Return dropout of a plain tensor, and its mask as booleans: True is kept."""
-    return _drop_with_mask(x, draw)
+    return _drop_with_mask(x, (draw, SEAL))
 
 
 def drop_(x: Tensor, draw: AnyDraw) -> Tensor:
@@ -253,7 +258,7 @@ def drop_(x: Tensor, draw: AnyDraw) -> Tensor:
     if not is_dense(x) or (graph and (x.is_leaf or x._is_view())):
         return x.copy_(drop(x, draw))  # which knows leaves, views and shared elements, and refuses before it writes
     if graph:
-        return _drop_in_place(x, draw)
+        return _drop_in_place(x, (draw, SEAL))
     drop_in_place(x, draw)
     if not x.is_inference():
         increment_version(x)

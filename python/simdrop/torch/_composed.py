@@ -137,7 +137,8 @@ def kept(shape: tuple[int, ...], draw: AnyDraw, seed: int | Tensor, layout: Layo
 
 def factor(draw: Draw) -> float:
     """Return what kept elements are multiplied with."""
-    return draw.scale or (1 / keep_probability(draw.p) if draw.p < 1 else 0.0)
+    keep = keep_probability(draw.p)  # 0 for p closer to 1 than the mask's threshold can tell
+    return draw.scale or (1 / keep if keep else 0.0)
 
 
 def result_like(x: Tensor) -> Tensor:

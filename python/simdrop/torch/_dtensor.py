@@ -16,7 +16,7 @@ from torch import Tensor
 
 from simdrop.torch._autograd import refuse_again
 from simdrop.torch._composed import composed, is_known, is_traced, layout_like
-from simdrop.torch._memory import Draw, WindowDraw, drop_into, dropped, takes
+from simdrop.torch._memory import SEAL, Draw, WindowDraw, drop_into, dropped, takes
 from simdrop.torch._ranks import compare_draws
 from simdrop.torch._shard import window
 
@@ -124,7 +124,8 @@ def _on_piece(x: DTensor, whole: WindowDraw) -> DTensor:
 
 class _DropPieces(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: DTensor, whole: WindowDraw) -> DTensor:
+    def forward(ctx: Any, x: DTensor, sealed: tuple[WindowDraw, object]) -> DTensor:
+        whole = sealed[0]
         ctx.numbers = whole.derivative()
         ctx.set_materialize_grads(False)
         return _on_piece(x, whole)
@@ -137,7 +138,7 @@ class _DropPieces(torch.autograd.Function):
 
 def _drop_pieces(x: DTensor, whole: WindowDraw) -> DTensor:
     if x.requires_grad and _recording():
-        return _DropPieces.apply(x, whole)
+        return _DropPieces.apply(x, (whole, SEAL))
     with torch.no_grad():
         return _on_piece(x, whole)
 

@@ -150,6 +150,8 @@ class Own(_Arithmetic):
         return self.multiply(x, self.factors(x, x.shape, p, scale)) if scale else F.dropout(x, p)
 
     def factors(self, x: Tensor, shape: Shape, p: float, scale: float = 0.0) -> Factors:
+        if not (x.is_floating_point() or x.is_complex()):
+            raise TypeError(f"x: got a tensor of {x.dtype}; accepted: floating point or complex numbers")
         drawn = torch.bernoulli(torch.full(shape, 1 - p, dtype=wide(x.dtype), device=x.device))
         made = drawn * (scale or (1 / (1 - p) if p < 1 else 1.0))
         return lambda: made

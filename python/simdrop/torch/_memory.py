@@ -6,7 +6,7 @@ Nothing here knows of autograd. What autograd keeps is a `Draw` and a layout, ne
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy
 import torch
@@ -72,6 +72,11 @@ class Draw(NamedTuple):
     def derivative(self) -> Draw:
         """Return the numbers for gradients."""
         return self._replace(shift=0.0, dropped=0.0) if self.shift or self.dropped else self
+
+
+# Stands beside the numbers that a function of autograd is given. A profiler that records shapes takes tuples of numbers
+# apart, and fails at a seed that no int64 holds; one with an object of no type that it knows is left alone.
+SEAL: Final = object()
 
 
 class WindowDraw(NamedTuple):
