@@ -125,3 +125,16 @@ def test_the_order_of_draws_is_the_programs() -> None:
             expected = function(torch.ones(64))
             torch.manual_seed(1)
             assert torch.equal(torch.compile(function, backend=backend)(torch.ones(64)), expected)
+
+
+@pytest.mark.parametrize("backend", ["eager", "simdrop"])
+def test_recurrent_layers_left_out_of_the_graph(backend: str) -> None:
+    # as docs/torch.md says: Dynamo, which leaves them out too, would trace what serves them there
+    recurrent = torch.compiler.disable(torch.nn.LSTM(8, 8, 2, dropout=0.5))
+    first = torch.nn.Linear(8, 8)
+    with st.accelerated():
+        compiled = torch.compile(lambda x: recurrent(first(x))[0], backend=backend)
+        calls = st.kernel_calls()
+        for length in (5, 6):  # the second is where Dynamo makes sizes symbols
+            compiled(torch.randn(length, 2, 8)).sum().backward()
+        assert st.kernel_calls() - calls == 4
