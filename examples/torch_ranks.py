@@ -68,6 +68,9 @@ def train(rank: int, world: int, parts: bool, steps: int, seed: int, folder: Pat
     dist.all_reduce(losses)
     if rank == 0:
         np.save(folder / "losses.npy", losses.numpy() / world)
+    # DistributedDataParallel goes first: if it held the group last, the group's end would wait, with Python's lock, for
+    # threads that may want it (seen in PyTorch 2.13: a process that never ends).
+    del model, loss, optimizer
     dist.destroy_process_group()
 
 
