@@ -61,6 +61,7 @@ def work(rank: int, folder: Path) -> None:
     resumed = run(ddp, optimizer, rank, STEPS // 2, STEPS // 2)
     found = {"losses": losses, "again": again, "resumed": resumed, "weights": weights, "kernel_calls": kernel_calls}
     (folder / f"rank-{rank}.json").write_text(json.dumps(found), encoding="utf-8")
+    del ddp, optimizer  # before the group; see examples/torch_ranks.py
     torch.distributed.destroy_process_group()
 
 
