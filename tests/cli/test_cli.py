@@ -76,6 +76,25 @@ def test_output_that_nobody_takes(unbuffered: str) -> None:
     assert (closed.returncode, closed.stderr) == (0, "")
 
 
+def test_an_error_is_told_though_nobody_reads_what_was_printed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(args: Any) -> None:
+        print("something")
+        raise CommandError("no luck")
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    monkeypatch.setattr(info, "run", fail)
+    output = os.fdopen(writer, "w", encoding="utf-8")
+    monkeypatch.setattr(sys, "stdout", output)
+    assert main(["info"]) == 2
+    sys.stdout.close()
+    with pytest.raises(BrokenPipeError):  # as before, and the interpreter would not end in silence
+        output.close()
+    assert capsys.readouterr().err == "simdrop: error: no luck\n"
+
+
 def test_info_runs_as_a_module_and_says_what_was_forced(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "simdrop", "info"],

@@ -48,11 +48,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _write_no_more() -> None:
-    """Keep the interpreter from writing the rest of what was printed when it ends, which would fail once more."""
-    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -68,10 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file name need not be valid text
+    code = 0
     try:
         try:
-            args = build_parser().parse_args(argv)
-            args.run(args)
+            code = _run(argv)
         finally:
             sys.stdout.flush()  # here, where a failure can be told
     except BrokenPipeError:  # who reads has seen enough, as `head` has
@@ -80,6 +75,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         _write_no_more()
         print(f"simdrop: error: standard output: {error.strerror or error}", file=sys.stderr)
         return SYSTEM_FAILED
+    return code
+
+
+def _run(argv: Sequence[str] | None) -> int:
+    args = build_parser().parse_args(argv)
+    try:
+        args.run(args)
     except CommandError as error:
         print(f"simdrop: error: {error}", file=sys.stderr)
         return error.code
@@ -87,3 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"simdrop: {str(stop) or 'interrupted'}", file=sys.stderr)
         return getattr(stop, "code", INTERRUPTED)
     return 0
+
+
+def _write_no_more() -> None:
+    """Keep the interpreter from writing the rest of what was printed when it ends, which would fail once more."""
+    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
