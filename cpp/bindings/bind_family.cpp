@@ -76,13 +76,8 @@ py::tuple select(const py::object& x, const py::object& out, const py::object& p
       index_steps(steps, view.shape, numbers.offset(), u64{1} << kIndexBits);
   const Operation operation = select_operation(view.dtype, scale, shift, dropped);
   const Draw draw = numbers.take(steps.is_none() ? view.size() : 0);
-  const bool window = !steps.is_none();
-  without_gil(view.size(), [&] {
-    if (window)
-      dropout_window(draw, operation, view, operands.out.view, apart, n_threads);
-    else
-      dropout(draw, operation, view, operands.out.view, n_threads);
-  });
+  without_gil(view.size(),
+              [&] { dropout_window(draw, operation, view, operands.out.view, apart, n_threads); });
   return answer(operands, draw);
 }
 
@@ -127,12 +122,8 @@ py::object draw_shared(const py::object& x, const py::object& out, const py::obj
   const Operation operation = select_operation(view.dtype, numbers[0], numbers[1], numbers[2]);
   const u64 number = draws.take();  // last: a call that fails takes none
   const Draw draw{threshold, draws.seed(), number, 0};
-  without_gil(view.size(), [&] {
-    if (steps.empty())
-      dropout(draw, operation, view, operands.out.view, n_threads);
-    else
-      dropout_window(draw, operation, view, operands.out.view, steps, n_threads);
-  });
+  without_gil(view.size(),
+              [&] { dropout_window(draw, operation, view, operands.out.view, steps, n_threads); });
   if (!return_numbers) return operands.result;
   return py::make_tuple(operands.result, shape_tuple(view),
                         py::make_tuple(plain_float(p, probable), draws.seed(), number, 0),

@@ -34,6 +34,14 @@ struct Numbers {
         window(!apart.is_none()),
         plan(mask_plan(threshold_of(probability(p)), unsigned_integer("seed", seed, kLast),
                        unsigned_integer("stream", stream, kLast))) {}
+
+  // The keep bits, or with `invert` those of what is dropped.
+  void write_packed(u8* to, bool invert, int threads) const {
+    if (window)
+      window_packed(plan, offset, shape, steps, to, invert, threads);
+    else
+      packed(plan, offset, n, to, invert, threads);
+  }
 };
 
 py::array keep_bytes(const py::tuple& shape, const py::object& p, const py::object& seed,
@@ -59,12 +67,7 @@ py::array keep_bits(const py::tuple& shape, const py::object& p, const py::objec
   const int n_threads = thread_count(threads);
   py::array_t<u8> out(static_cast<py::ssize_t>((mask.n + 7) / 8));
   u8* to = out.mutable_data();
-  without_gil(mask.n, [&] {
-    if (mask.window)
-      window_packed(mask.plan, mask.offset, mask.shape, mask.steps, to, invert, n_threads);
-    else
-      packed(mask.plan, mask.offset, mask.n, to, invert, n_threads);
-  });
+  without_gil(mask.n, [&] { mask.write_packed(to, invert, n_threads); });
   return out;
 }
 
@@ -126,11 +129,7 @@ struct BlockBits {
     const u64 maps = elements == 0 ? 0 : static_cast<u64>(lengths[0] * lengths[1]);
     const Blocks blocks{maps, {lengths.begin() + 2, lengths.end()}, size, drawn.get(), cover >= 1};
     without_gil(elements, [&] {
-      if (seeds.window)
-        window_packed(seeds.plan, seeds.offset, seeds.shape, seeds.steps, drawn.get(), true,
-                      threads);
-      else
-        packed(seeds.plan, seeds.offset, seeds.n, drawn.get(), true, threads);
+      seeds.write_packed(drawn.get(), true, threads);
       bits = block_bits(blocks, threads);
     });
     steps.assign(shape.size(), 1);

@@ -66,14 +66,8 @@ void dropout_at(std::uintptr_t x, std::uintptr_t y, const Dimensions<i64>& shape
   const View from = dense(x, static_cast<DType>(dtype), shape);
   const View to = dense(y, static_cast<DType>(dtype), shape);
   calls.fetch_add(1, std::memory_order_relaxed);
-  const bool window = !steps.is_none();
-  without_gil(n, [&] {
-    threads = worthwhile_threads(n, threads);
-    if (window)
-      dropout_window(draw, operation, from, to, apart, threads);
-    else
-      dropout(draw, operation, from, to, threads);
-  });
+  without_gil(
+      n, [&] { dropout_window(draw, operation, from, to, apart, worthwhile_threads(n, threads)); });
 }
 
 void dropout_pointers(std::uintptr_t x, std::uintptr_t y, i64 n, int dtype, int threads, double p,

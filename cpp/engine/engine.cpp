@@ -79,6 +79,7 @@ void dropout(const Draw& draw, const Operation& operation, const View& x, const 
 
 void dropout_window(const Draw& draw, const Operation& operation, const View& x, const View& y,
                     std::span<const i64> index_steps, int threads) {
+  if (index_steps.empty()) return dropout(draw, operation, x, y, threads);
   if (x.size() == 0 || copy_or_clear(draw.threshold, operation, x, y, threads)) return;
   dropout_along(draw, operation, x.dtype, window_walk(x, y, index_steps, draw.offset), x.size(),
                 threads);

@@ -30,7 +30,7 @@ inline void dropout(const Draw& draw, double scale, const View& x, const View& y
 }
 
 // Op::scale or Op::affine with the bit at index draw.offset + sum(i_a * index_steps[a]) for element
-// i of x: a window of a mask, steps of 0 where elements share a bit.
+// i of x: a window of a mask, steps of 0 where elements share a bit. Without steps it is dropout().
 void dropout_window(const Draw& draw, const Operation& operation, const View& x, const View& y,
                     std::span<const i64> index_steps, int threads);
 

@@ -36,7 +36,11 @@ def require_shape(name: str, shape: tuple[int, ...], accepted: tuple[int, ...], 
         raise ValueError(f"{name}: got shape {shape}; accepted: that of {of}, {accepted}")
 
 
+def sum_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return in what to add numbers of a dtype: a sum of 16-bit ones stops growing at 2**8 or 2**11 of them."""
+    return np.promote_types(dtype, np.float32)
+
+
 def summed(rows: NDArray[Any]) -> NDArray[Any]:
-    """Return the sum over the first dimension, of 16-bit numbers in float32: theirs stops growing at 2**8 or 2**11."""
-    wide = np.promote_types(rows.dtype, np.float32)
-    return np.asarray(rows.sum(axis=0, dtype=wide)).astype(rows.dtype, copy=False)
+    """Return the sum over the first dimension."""
+    return np.asarray(rows.sum(axis=0, dtype=sum_dtype(rows.dtype))).astype(rows.dtype, copy=False)

@@ -79,17 +79,11 @@ def test_the_memory_itself_is_used(isa: str, name: str, lend: Any) -> None:
     assert_same_bits(x, expected, "in place means in the lender's memory")
 
 
-class CopyingDLPack:
-    """Lends a copy, as DLPack 1.1 lets an exporter do that is not told otherwise."""
+class CopyingDLPack(OnlyDLPack):
+    """Lends a copy, as DLPack 1 lets an exporter do that is not told otherwise."""
 
-    def __init__(self, array: NDArray[Any]) -> None:
-        self._array = array
-
-    def __dlpack_device__(self) -> tuple[int, int]:
-        return (1, 0)
-
-    def __dlpack__(self, **options: Any) -> Any:
-        return self._array.__dlpack__(max_version=(1, 0), copy=True)
+    def __dlpack__(self, **arguments: Any) -> Any:
+        return super().__dlpack__(**arguments, copy=True)
 
 
 def test_a_copy_by_dlpack_is_read_but_not_written() -> None:

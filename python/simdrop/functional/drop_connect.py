@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simdrop import _core
-from simdrop._arrays import as_floats, require_shape, summed
+from simdrop._arrays import as_floats, require_shape, sum_dtype, summed
 from simdrop._draw import draw, kept_factor
 from simdrop._drawn import Drawn, drawn_value
 from simdrop._mask import Mask, Scaling
@@ -102,7 +102,7 @@ class DropConnectDrawn(Drawn):
         if self.mask.ndim == 3:
             require_shape("x", x.shape, (self.mask.shape[0], self.mask.shape[2]), "the samples of the mask")
             grad_x = np.empty_like(x)
-            grad_weight = np.zeros(weight.shape, np.promote_types(weight.dtype, np.float32))  # see summed
+            grad_weight = np.zeros(weight.shape, sum_dtype(weight.dtype))
             for n, row in enumerate(x):
                 grad_x[n] = grad[n] @ self._weights(weight, threads, n)
                 grad_weight += self._weights(np.outer(grad[n], row), threads, n)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simdrop import _core
-from simdrop._arrays import as_floats, as_ndarray
+from simdrop._arrays import as_floats, as_ndarray, sum_dtype
 from simdrop._drawn import Drawn, drawn_value
 from simdrop._mask import Mask, drawn_mask
 from simdrop._rng import RNG, as_source
@@ -87,12 +87,11 @@ class EmbeddingDrawn(Drawn):
             return _within(
                 _core.embed_backward(rows, indices, mask.size, *mask._numbers, self.scale, threads), indices, mask.size
             )
-        wide = np.promote_types(grad.dtype, np.float32)  # see summed
-        total = np.zeros((mask.size, grad.shape[-1]), wide)
+        total = np.zeros((mask.size, grad.shape[-1]), sum_dtype(grad.dtype))
         if indices.size and not (indices.min() >= 0 and indices.max() < mask.size):
             _within(None, indices, mask.size)
         kept = mask.keep(threads=threads)[indices]
-        np.add.at(total, indices[kept], _scaled(grad[kept], self.scale, threads).astype(wide, copy=False))
+        np.add.at(total, indices[kept], _scaled(grad[kept], self.scale, threads).astype(total.dtype, copy=False))
         return total.astype(grad.dtype, copy=False)
 
 

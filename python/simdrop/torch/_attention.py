@@ -157,8 +157,17 @@ def has_derivative(inputs: Inputs) -> bool:
 
 class _Attention(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *args: Any) -> Tensor:
-        inputs = Inputs(*(*args[:-1], args[-1][0]))
+    def forward(
+        ctx: Any,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None,
+        causal: bool,
+        scale: float,
+        sealed: tuple[Draw | WindowDraw, object],
+    ) -> Tensor:
+        inputs = Inputs(query, key, value, mask, causal, scale, sealed[0])
         kept = blocks.room(inputs) if blocks.keeps(inputs) else None
         output = blocks.forward(inputs, kept)
         ctx.save_for_backward(*inputs[:4], kept)
